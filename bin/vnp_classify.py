@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Score the frames of a shard from both embeddings: SHARD.scores.tsv in this folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from virnucpro.calls.classify import EmbeddingsFile, classify_shard
+from virnucpro.task import run_task, task_parser
+
+
+def classify(args: argparse.Namespace) -> None:
+    """Score the shard that the arguments name."""
+    classify_shard(
+        args.frames,
+        EmbeddingsFile(args.dnabert_s, args.dnabert_s_sha256),
+        EmbeddingsFile(args.esm2, args.esm2_sha256),
+        args.classifier,
+        args.classifier_sha256,
+        Path(f"{args.shard}.scores.tsv"),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Return the exit status."""
+    parser = task_parser(__doc__)
+    parser.add_argument("--shard", required=True, help="id of the shard")
+    parser.add_argument("--frames", required=True, type=Path, help="SHARD.frames.faa")
+    parser.add_argument("--dnabert-s", required=True, type=Path, metavar="H5")
+    parser.add_argument("--dnabert-s-sha256", help="digest of the encoder it must come from")
+    parser.add_argument("--esm2", required=True, type=Path, metavar="H5")
+    parser.add_argument("--esm2-sha256", help="digest of the encoder it must come from")
+    parser.add_argument("--classifier", required=True, type=Path)
+    parser.add_argument("--classifier-sha256", help="digest that the classifier must have")
+    args = parser.parse_args(argv)
+    library = ["calls", "embeddings", "sequences"]
+    return run_task(classify, args, library, versions=["numpy", "h5py", "safetensors"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

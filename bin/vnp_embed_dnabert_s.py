@@ -1,0 +1,15 @@
+#!/usr/bin/env python3
+"""Embed nucleotide frames with DNABERT-S: X.frames.fna to X.dnabert_s.h5 in this folder."""
+
+import sys
+
+from virnucpro.engine.embed_task import DNABERT_S_TASK, run_embed
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the task; return its exit status."""
+    return run_embed(DNABERT_S_TASK, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+#!/usr/bin/env python3
+"""Embed protein frames with ESM-2: X.frames.faa to X.esm2.h5 in this folder."""
+
+import sys
+
+from virnucpro.engine.embed_task import ESM2_TASK, run_embed
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the task; return its exit status."""
+    return run_embed(ESM2_TASK, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

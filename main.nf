@@ -1,0 +1,41 @@
+#!/usr/bin/env nextflow
+// virnucpro-nf: viral or not, for every sequence. Parameters -> samples -> PREDICT -> published files.
+include { PREDICT                              } from './workflows/predict'
+include { checkParameters ; helpText           } from './workflows/parameters'
+include { chunkLength ; frameRule ; readModelSet } from './workflows/model_set'
+include { readSamples                          } from './workflows/samples'
+include { publishSummary                       } from './workflows/summary'
+
+workflow {
+    if (params.help) {
+        println(helpText())
+        System.exit(0)
+    }
+    def warning = checkParameters(params, workflow.commandLine)
+    if (warning) {
+        log.warn(warning)
+    }
+
+    def model = readModelSet(params.model_set)
+    frameRule(model, params.frame_rule)
+    def samples = readSamples(params.input.toString(), launchDir)
+    def settings = [
+        chunk_bp: chunkLength(model, params.chunk_length, params.allow_chunk_length_mismatch),
+        shard_tokens: params.shard_tokens,
+        dnabert_s_shards: params.dnabert_s_shards,
+        device: params.device,
+        precision: params.precision,
+    ]
+    log.info("virnucpro-nf ${workflow.manifest.version}: ${samples.size()} samples, model set ${model.name}, chunks of ${settings.chunk_bp} bp")
+
+    PREDICT(samples, model.components, settings)
+
+    // versions of every process, one file
+    channel.topic('versions')
+        .map { versions -> versions.text }
+        .unique()
+        .collectFile(name: 'versions.yml', storeDir: "${params.outdir}/pipeline_info", sort: true)
+
+    // one row for each sample, in sheet order, with the sheet's further columns; missing ones end the run
+    PREDICT.out.summaries.toList().map { summaries -> publishSummary(samples, summaries, params.outdir) }
+}

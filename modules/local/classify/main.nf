@@ -1,0 +1,29 @@
+// Both embeddings of a shard's frames, joined by id -> its score table.
+process CLASSIFY {
+    tag "${meta.id}"
+    label 'process_single'
+
+    input:
+    tuple val(meta), path(frames), path(dnabert_s), path(esm2)
+    tuple path(classifier), val(classifier_sha256), val(dnabert_s_sha256), val(esm2_sha256)
+    val library
+
+    output:
+    tuple val(meta), path("${meta.id}.scores.tsv"), emit: scores
+    path 'versions.yml', topic: versions
+
+    script:
+    """
+    vnp_classify.py --shard ${meta.id} --frames ${frames} \\
+        --dnabert-s ${dnabert_s} --dnabert-s-sha256 ${dnabert_s_sha256} \\
+        --esm2 ${esm2} --esm2-sha256 ${esm2_sha256} \\
+        --classifier ${classifier} --classifier-sha256 ${classifier_sha256} \\
+        --process ${task.process} --library-digest ${library}
+    """
+
+    stub:
+    """
+    printf 'frame_id\\tp_other\\tp_virus\\n' > ${meta.id}.scores.tsv
+    touch versions.yml
+    """
+}

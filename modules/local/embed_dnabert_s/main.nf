@@ -1,0 +1,30 @@
+// The DNA frames of a pool -> one HDF5 of DNABERT-S embeddings for each frame file.
+process EMBED_DNABERT_S {
+    tag "${meta.id}"
+    label 'process_gpu'
+
+    input:
+    tuple val(meta), path(frames)
+    tuple path(encoder), val(encoder_sha256), path(tokenizer), val(tokenizer_sha256)
+    tuple val(device), val(precision)
+    val library
+
+    output:
+    path '*.dnabert_s.h5', arity: '1..*', emit: embeddings
+    path 'versions.yml', topic: versions
+
+    script:
+    """
+    vnp_embed_dnabert_s.py --frames ${frames} \\
+        --encoder ${encoder} --encoder-sha256 ${encoder_sha256} \\
+        --tokenizer ${tokenizer} --tokenizer-sha256 ${tokenizer_sha256} \\
+        --device ${device} --precision ${precision} --threads ${task.cpus} \\
+        --process ${task.process} --library-digest ${library}
+    """
+
+    stub:
+    """
+    for frames in ${frames}; do touch "\${frames%.frames.fna}.dnabert_s.h5"; done
+    touch versions.yml
+    """
+}

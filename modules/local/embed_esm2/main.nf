@@ -1,0 +1,29 @@
+// The protein frames of a pool -> one HDF5 of ESM-2 embeddings for each frame file.
+process EMBED_ESM2 {
+    tag "${meta.id}"
+    label 'process_gpu'
+
+    input:
+    tuple val(meta), path(frames)
+    tuple path(encoder), val(encoder_sha256)
+    tuple val(device), val(precision)
+    val library
+
+    output:
+    path '*.esm2.h5', arity: '1..*', emit: embeddings
+    path 'versions.yml', topic: versions
+
+    script:
+    """
+    vnp_embed_esm2.py --frames ${frames} \\
+        --encoder ${encoder} --encoder-sha256 ${encoder_sha256} \\
+        --device ${device} --precision ${precision} --threads ${task.cpus} \\
+        --process ${task.process} --library-digest ${library}
+    """
+
+    stub:
+    """
+    for frames in ${frames}; do touch "\${frames%.frames.faa}.esm2.h5"; done
+    touch versions.yml
+    """
+}

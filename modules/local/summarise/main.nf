@@ -1,0 +1,34 @@
+// All shards of a sample, checked against SPLIT's list of them -> the sample's result files.
+process SUMMARISE {
+    tag "${meta.id}"
+    label 'process_single'
+
+    input:
+    tuple val(meta), path(records), path(shards), path(chunks), path(tables), path(scores)
+    val chunk_bp
+    val library
+
+    output:
+    tuple val(meta), path("${meta.id}/prediction_results*"), emit: predictions
+    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,viral.fasta}"), emit: calls
+    tuple val(meta), path("${meta.id}.summary.tsv"), emit: summary
+    path 'versions.yml', topic: versions
+
+    script:
+    """
+    vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} \\
+        --records ${records} --shards ${shards} \\
+        --chunks ${chunks} --chunk-tables ${tables} --scores ${scores} \\
+        --process ${task.process} --library-digest ${library}
+    """
+
+    stub:
+    """
+    mkdir ${meta.id}
+    printf 'Sequence_ID\\tPrediction\\tscore1\\tscore2\\n' > ${meta.id}/prediction_results.txt
+    printf 'Modified_ID\\tIs_Virus\\n' > ${meta.id}/prediction_results_highestscore.csv
+    printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv > ${meta.id}/contigs.tsv
+    touch ${meta.id}/viral.fasta versions.yml
+    printf 'sample\\tsequences\\n${meta.id}\\t0\\n' > ${meta.id}.summary.tsv
+    """
+}

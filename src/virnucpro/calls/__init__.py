@@ -1,0 +1,1 @@
+"""Scores, consensus and the result tables."""

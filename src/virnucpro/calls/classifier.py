@@ -1,0 +1,112 @@
+"""The original's classifier, evaluated in numpy: both embeddings of a frame in, P(virus) out.
+
+Linear -> batch norm with running statistics -> ReLU -> Linear -> softmax; dropout is off.
+Arithmetic is float64 in blocks of a fixed number of rows, so that the float32 scores depend neither
+on the block a frame falls in nor, in practice, on the machine's BLAS.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from virnucpro.errors import InputError
+
+BLOCK_ROWS = 256  # the original's batch
+BATCH_NORM_EPS = 1e-5  # torch's default, which the original keeps
+TENSORS = (
+    "hidden_layer.weight",
+    "hidden_layer.bias",
+    "bn1.weight",
+    "bn1.bias",
+    "bn1.running_mean",
+    "bn1.running_var",
+    "output_layer.weight",
+    "output_layer.bias",
+)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Weights in float64.
+
+    Attributes:
+        hidden_weight: [hidden, dna + protein], batch norm folded in; hidden_bias: [hidden].
+        output_weight: [2, hidden], row 0 other, row 1 virus; output_bias: [2].
+    """
+
+    hidden_weight: NDArray[np.float64]
+    hidden_bias: NDArray[np.float64]
+    output_weight: NDArray[np.float64]
+    output_bias: NDArray[np.float64]
+
+    @property
+    def input_width(self) -> int:
+        """Width of DNA and protein embedding together."""
+        return self.hidden_weight.shape[1]
+
+    def scores(self, dna: NDArray[np.float32], protein: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 [n, 2]: probabilities of other and of virus for each frame.
+
+        Args:
+            dna: float32 [n, dna width], DNABERT-S; protein: float32 [n, protein width], ESM-2.
+        """
+        features = np.concatenate((dna, protein), axis=1)  # DNA first, as in training
+        scores = np.empty((len(features), 2), np.float32)
+        block = np.zeros((BLOCK_ROWS, self.input_width))
+        for start in range(0, len(features), BLOCK_ROWS):
+            rows = features[start : start + BLOCK_ROWS]
+            block[: len(rows)] = rows  # the last block is filled up, never shorter
+            hidden = np.maximum(block @ self.hidden_weight.T + self.hidden_bias, 0)
+            logits = hidden @ self.output_weight.T + self.output_bias
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            probabilities = powers / powers.sum(axis=1, keepdims=True)
+            scores[start : start + len(rows)] = probabilities[: len(rows)]
+        return scores
+
+
+def load_classifier(path: Path, sha256: str | None = None) -> Classifier:
+    """Read a classifier component.
+
+    Raises: InputError for a file that is damaged, another than the model set names, or not an MLP.
+    """
+    if sha256 and (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
+        raise InputError(
+            f"{path.name}: sha256 is {found[:12]}…, the model set says {sha256[:12]}…. The file is "
+            "damaged or was replaced: copy it again, or rebuild the model set."
+        )
+    try:
+        with safe_open(str(path), "numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path.name}: is no readable safetensors file ({error}).") from error
+    if metadata.get("architecture") != "mlp" or set(tensors) != set(TENSORS):
+        raise InputError(
+            f"{path.name}: is no classifier (architecture {metadata.get('architecture')!r}, "
+            f"missing tensors {sorted(set(TENSORS) - set(tensors))}). Give the set's classifier."
+        )
+    scale = tensors["bn1.weight"] / np.sqrt(tensors["bn1.running_var"] + BATCH_NORM_EPS)
+    return Classifier(
+        hidden_weight=tensors["hidden_layer.weight"] * scale[:, None],
+        hidden_bias=(tensors["hidden_layer.bias"] - tensors["bn1.running_mean"]) * scale
+        + tensors["bn1.bias"],
+        output_weight=tensors["output_layer.weight"],
+        output_bias=tensors["output_layer.bias"],
+    )
+
+
+def save_classifier(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
+    """Write the eight tensors of an MLP as a component file, in the dtype they come in."""
+    from safetensors.numpy import save_file
+
+    missing = set(TENSORS) - set(tensors)
+    assert not missing, missing
+    widths = {"hidden": tensors["hidden_layer.bias"].shape[0],
+              "input": tensors["hidden_layer.weight"].shape[1]}  # fmt: skip
+    metadata = {"architecture": "mlp", "config": json.dumps(widths, sort_keys=True)}
+    save_file({name: np.ascontiguousarray(tensors[name]) for name in TENSORS}, path, metadata)

@@ -1,0 +1,1 @@
+"""The HDF5 file that carries embeddings from the encoders to the classifier."""

@@ -1,0 +1,95 @@
+"""The HDF5 file of one frame file's embeddings: `embeddings` [n, d], `ids` [n], provenance.
+
+embeddings   float32 [n, d]
+ids          fixed-width bytes [n], UTF-8, in the order of the frame file
+attributes   one for each field of Provenance; `numerics` is JSON with sorted keys
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from virnucpro.errors import InputError
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the vectors of a file depend on, beside their sequences.
+
+    Attributes:
+        architecture: "esm2" or "dnabert_s".
+        component_sha256: of the encoder file.
+        tokenizer_sha256: of the tokenizer file; empty where the encoder file holds the alphabet.
+        library_digest: of the code.
+        numerics: the numerics key: device, precision, token budget and so on.
+        num_tokens: tokens of all sequences, special tokens included, filler not.
+    """
+
+    architecture: str
+    component_sha256: str
+    tokenizer_sha256: str
+    library_digest: str
+    numerics: dict[str, str | int]
+    num_tokens: int
+
+
+def write_embeddings(
+    path: Path, ids: Sequence[str], embeddings: np.ndarray, provenance: Provenance
+) -> None:
+    """Write the file, complete or not at all; equal content gives equal bytes."""
+    assert embeddings.ndim == 2 and len(ids) == len(embeddings), "one vector for each id"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    encoded = [name.encode() for name in ids]
+    width = max(map(len, encoded), default=1)
+    with h5py.File(temporary, "w") as file:
+        for name, data in (
+            ("embeddings", embeddings.astype(np.float32, copy=False)),
+            ("ids", np.array(encoded, dtype=f"S{width}")),
+        ):
+            file.create_dataset(name, data=data, track_times=False)
+        for field in fields(Provenance):
+            value = getattr(provenance, field.name)
+            is_key = field.name == "numerics"
+            file.attrs[field.name] = json.dumps(value, sort_keys=True) if is_key else value
+    temporary.replace(path)
+
+
+def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
+    """Return ids, float32 [n, d] and the provenance of a file.
+
+    Raises: InputError when the file is damaged, is none of ours, or its parts do not fit together.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            embeddings = file["embeddings"][()]
+            raw_ids = file["ids"][()]
+            values = {field.name: file.attrs[field.name] for field in fields(Provenance)}
+        values["numerics"] = json.loads(values["numerics"])
+        values["num_tokens"] = int(values["num_tokens"])
+        provenance = Provenance(**values)
+        ids = [name.decode() for name in raw_ids.tolist()]
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read as HDF5 ({error}). It is cut short or damaged: make it again."
+        ) from error
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: is not a file of embeddings ({error}). Make it again."
+        ) from error
+    if embeddings.ndim != 2 or embeddings.dtype != np.float32:
+        raise InputError(
+            f"{path}: embeddings are {embeddings.dtype} {embeddings.shape}, expected float32 "
+            "[n, d]. Make it again."
+        )
+    if len(ids) != len(embeddings):
+        raise InputError(f"{path}: {len(ids)} ids but {len(embeddings)} vectors. Make it again.")
+    if len(set(ids)) != len(ids):
+        raise InputError(f"{path}: an id occurs twice. Make it again.")
+    if not np.isfinite(embeddings).all():
+        raise InputError(f"{path}: holds values that are not finite. Make it again.")
+    return ids, embeddings, provenance

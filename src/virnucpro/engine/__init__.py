@@ -1,0 +1,1 @@
+"""Device, packing and the embedding loop."""

@@ -1,0 +1,135 @@
+"""What the two embedding executables do: frame files in, one HDF5 for each out."""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from virnucpro import task
+from virnucpro.embeddings.store import Provenance, write_embeddings
+from virnucpro.engine import device as devices
+from virnucpro.engine.embed import embed
+from virnucpro.errors import InputError
+from virnucpro.models.component import Encoder, check_sha256, load_component
+from virnucpro.models.dnabert_s import DnabertS
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
+from virnucpro.sequences.frames_file import read_frames
+
+LIBRARY = ("embeddings", "engine", "models", "sequences")
+VERSIONS = ("torch", "tokenizers", "safetensors", "h5py", "dnaio")
+EXIT_GPU_MEMORY = 75  # the pipeline tries again elsewhere
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EmbedTask:
+    """How the two executables differ."""
+
+    architecture: str
+    frames_suffix: str  # of the input files, X.frames.faa
+    output_suffix: str  # of the output files, X.esm2.h5
+
+
+ESM2_TASK = EmbedTask("esm2", ".frames.faa", ".esm2.h5")
+DNABERT_S_TASK = EmbedTask("dnabert_s", ".frames.fna", ".dnabert_s.h5")
+
+
+def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) -> int:
+    """Parse the arguments, embed, write; return the exit status."""
+    args = parse_args(kind, description, argv)
+    try:
+        return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
+    except devices.GpuMemoryError as error:
+        print(f"{Path(sys.argv[0]).stem}: error: {error}", file=sys.stderr)
+        return EXIT_GPU_MEMORY
+
+
+def parse_args(
+    kind: EmbedTask, description: str | None, argv: list[str] | None
+) -> argparse.Namespace:
+    """Return the options of one of the executables."""
+    parser = task.task_parser(description)
+    parser.add_argument(
+        "--frames", type=Path, nargs="+", required=True, help=f"FASTA files, X{kind.frames_suffix}"
+    )
+    parser.add_argument("--encoder", type=Path, required=True, help="safetensors component file")
+    parser.add_argument("--encoder-sha256", required=True, help="digest that it must have")
+    if kind is DNABERT_S_TASK:
+        parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
+        parser.add_argument("--tokenizer-sha256", required=True, help="digest that it must have")
+    parser.add_argument("--device", choices=devices.DEVICE_CHOICES, default="auto")
+    parser.add_argument("--precision", choices=devices.PRECISION_CHOICES, default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    return parser.parse_args(argv)
+
+
+def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
+    """Embed all frames of all files as one pool, and write one HDF5 for each file."""
+    targets = [output_name(kind, path) for path in args.frames]
+    if len(set(targets)) < len(targets):
+        raise InputError("--frames: two files have the same name, so their outputs would too.")
+    device = devices.choose_device(args.device)
+    precision = devices.choose_precision(args.precision, device)
+    token_budget = devices.TOKEN_BUDGETS[device.type]
+    devices.fix_numerics()
+    files = [read_frames(path) for path in args.frames]
+    model = load_component(args.encoder, args.encoder_sha256, device, devices.DTYPES[precision])
+    if model.architecture != kind.architecture:
+        raise InputError(f"{args.encoder}: holds {model.architecture}, not {kind.architecture}.")
+    log.info(
+        "%s on %s in %s, %d tokens a batch", kind.architecture, device, precision, token_budget
+    )
+
+    names = [name for ids, _ in files for name in ids]
+    sequences = [sequence for _, sequences in files for sequence in sequences]
+    result = embed(
+        model,
+        load_tokenizer(model, args),
+        sequences,
+        token_budget,
+        names=names,
+        threads=args.threads,
+    )
+    start = 0
+    for target, (ids, _) in zip(targets, files, strict=True):
+        rows = slice(start, start + len(ids))
+        start = rows.stop
+        provenance = Provenance(
+            architecture=kind.architecture,
+            component_sha256=args.encoder_sha256.lower(),
+            tokenizer_sha256=getattr(args, "tokenizer_sha256", "").lower(),
+            library_digest=task.library_digest(LIBRARY),
+            numerics=devices.numerics_key(device, precision, token_budget),
+            num_tokens=int(result.num_tokens[rows].sum()),
+        )
+        write_embeddings(Path(target), ids, result.vectors[rows], provenance)
+
+
+def load_tokenizer(model: Encoder, args: argparse.Namespace) -> Tokenizer:
+    """Return the tokenizer of a model.
+
+    Raises: InputError when a tokenizer.json is not the expected file, or has more tokens than the
+        model.
+    """
+    if not isinstance(model, DnabertS):
+        return EsmTokenizer(model.config.alphabet)
+    check_sha256(args.tokenizer, args.tokenizer_sha256)
+    tokenizer = BpeTokenizer(args.tokenizer)
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise InputError(
+            f"{args.tokenizer}: {tokenizer.vocab_size} tokens, but {args.encoder} has "
+            f"{model.config.vocab_size}. They belong to different models."
+        )
+    return tokenizer
+
+
+def output_name(kind: EmbedTask, path: Path) -> str:
+    """Return X.esm2.h5 for X.frames.faa.
+
+    Raises: InputError for another name.
+    """
+    if not path.name.endswith(kind.frames_suffix):
+        raise InputError(f"{path}: the name must end in {kind.frames_suffix}.")
+    return path.name.removesuffix(kind.frames_suffix) + kind.output_suffix

@@ -1,0 +1,137 @@
+"""Batches of a fixed number of tokens, with sequences end to end and no padding inside.
+
+    tokens   | seq | seq | seq | seq  | seq  | filler |     sorted by length
+    runs     |   3 of length 5 |  2 of length 6  |          dense blocks for attention
+
+Every batch has exactly `token_budget` tokens: a matrix product may add in another order when its
+number of rows changes, so a constant number keeps a sequence's vector the same bit for bit whatever
+its neighbours are. Filler tokens belong to no run: they pass through the linear layers and nothing
+else.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Which sequences share a batch.
+
+    Attributes:
+        members: indices of the sequences, by ascending length, then ascending index.
+        num_tokens: tokens of the batch, filler included.
+    """
+
+    members: tuple[int, ...]
+    num_tokens: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """`count` sequences of one `length`, end to end from token `first_token` on."""
+
+    first_token: int
+    count: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """Return the first token after the run."""
+        return self.first_token + self.count * self.length
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Where the sequences of one batch lie; the ids travel beside it.
+
+    Attributes:
+        cu_seqlens: int32 [B + 1], start of each sequence, then the end of the last.
+        max_seqlen: longest sequence.
+        runs: sequences of equal length, in order; they cover the tokens before the filler.
+        positions: int64 [T], place of each token in its own sequence; 0 for filler.
+    """
+
+    cu_seqlens: Tensor
+    max_seqlen: int
+    runs: tuple[Run, ...]
+    positions: Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """Return T, filler included."""
+        return self.positions.shape[0]
+
+    def to(self, device: torch.device) -> "PackedBatch":
+        """Return the batch with its tensors on a device."""
+        return PackedBatch(
+            self.cu_seqlens.to(device, non_blocking=True),
+            self.max_seqlen,
+            self.runs,
+            self.positions.to(device, non_blocking=True),
+        )
+
+
+def pack(lengths: Sequence[int], token_budget: int) -> list[BatchPlan]:
+    """Share sequences out over batches of `token_budget` tokens; longest first, best fit.
+
+    Args:
+        lengths: tokens of each sequence, special tokens included.
+        token_budget: tokens of each batch. A longer sequence has a batch of its own, rounded up to
+            a multiple of it.
+    Returns: a pure function of the arguments; each index occurs once.
+    """
+    waiting: dict[int, list[int]] = defaultdict(list)
+    for index in reversed(range(len(lengths))):
+        waiting[lengths[index]].append(index)
+    sizes = sorted(waiting)
+    plans = []
+    while sizes:
+        num_tokens = -(-max(sizes[-1], 1) // token_budget) * token_budget
+        taken: list[int] = []
+        room = num_tokens if sizes[-1] <= token_budget else sizes[-1]
+        while (place := bisect_right(sizes, room)) > 0:
+            length = sizes[place - 1]
+            indices = waiting[length]
+            count = min(len(indices), room // length)
+            taken += [indices.pop() for _ in range(count)]
+            room -= count * length
+            if not indices:
+                del sizes[place - 1]
+        taken.sort(key=lambda index: (lengths[index], index))
+        plans.append(BatchPlan(tuple(taken), num_tokens))
+    return plans
+
+
+def packed_batch(lengths: Sequence[int], num_tokens: int | None = None) -> PackedBatch:
+    """Lay sequences of ascending length end to end, then filler.
+
+    Args:
+        lengths: tokens of each sequence, ascending, at least one.
+        num_tokens: T; default: no filler.
+    """
+    total = sum(lengths)
+    num_tokens = total if num_tokens is None else num_tokens
+    assert list(lengths) == sorted(lengths) and lengths[0] > 0, "sequences must be sorted by length"
+    assert total <= num_tokens, f"{total} tokens do not fit into {num_tokens}"
+    sizes = torch.tensor(lengths)
+    cu_seqlens = torch.zeros(len(lengths) + 1, dtype=torch.int64)
+    torch.cumsum(sizes, 0, out=cu_seqlens[1:])
+    positions = torch.zeros(num_tokens, dtype=torch.int64)
+    positions[:total] = torch.arange(total) - torch.repeat_interleave(cu_seqlens[:-1], sizes)
+    return PackedBatch(cu_seqlens.int(), lengths[-1], _runs(lengths), positions)
+
+
+def _runs(lengths: Sequence[int]) -> tuple[Run, ...]:
+    """Return the runs of equal values."""
+    runs: list[Run] = []
+    for length in lengths:
+        if runs and runs[-1].length == length:
+            runs[-1] = Run(runs[-1].first_token, runs[-1].count + 1, length)
+        else:
+            runs.append(Run(runs[-1].end if runs else 0, 1, length))
+    return tuple(runs)

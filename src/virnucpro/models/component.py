@@ -1,0 +1,138 @@
+"""One encoder file: safetensors weights with `architecture` and `config` in their metadata."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from virnucpro.errors import InputError
+from virnucpro.models import dnabert_s, esm2
+
+Encoder = esm2.ESM2 | dnabert_s.DnabertS
+ENCODERS: dict[str, type[Encoder]] = {
+    model.architecture: model for model in (esm2.ESM2, dnabert_s.DnabertS)
+}
+CONFIGS: dict[str, type] = {"esm2": esm2.Config, "dnabert_s": dnabert_s.Config}
+HASH_BLOCK_BYTES = 1 << 24
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Refuse a file with another content than expected.
+
+    Raises: InputError naming both digests.
+    """
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    if found != expected.lower():
+        raise InputError(
+            f"{path}: sha256 is {found}, expected {expected}. The file is damaged or another "
+            "version: copy or fetch the model set again."
+        )
+
+
+def write_component(path: Path, model: Encoder, dtype: torch.dtype = torch.float32) -> None:
+    """Write a model; equal weights give equal bytes."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in _tensors_of(model)}
+    config = json.dumps(asdict(model.config), sort_keys=True)
+    save_file(tensors, temporary, {"architecture": model.architecture, "config": config})
+    _sort_metadata(temporary)
+    temporary.chmod(0o644)  # save_file leaves it to its owner alone
+    temporary.replace(path)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order, in place: the library writes it at random.
+
+    The file starts with the length of its JSON header, 8 bytes, then the header.
+    """
+    with path.open("r+b") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":")).encode()
+        assert len(text) <= length, "the same header in another order has the same length"
+        stream.seek(8)
+        stream.write(text.ljust(length))
+
+
+def load_component(
+    path: Path, sha256: str, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Encoder:
+    """Return the model of a component file, in evaluation mode.
+
+    Raises: InputError when the content is not the expected one, or its tensors do not fit its
+        configuration.
+    """
+    check_sha256(path, sha256)
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as stream:
+            model = _empty_model(path, stream.metadata() or {})
+            shapes = {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118
+            check_tensors(path, shapes, model)
+            tensors = {name: stream.get_tensor(name).to(dtype) for name in shapes}
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}).") from error
+    model.load_state_dict(tensors, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def check_tensors(path: Path, found: Mapping[str, tuple[int, ...]], model: Encoder) -> None:
+    """Compare the names and shapes of tensors with those that a model needs.
+
+    Raises: InputError naming every missing, unexpected and mis-shaped tensor, with both shapes.
+    """
+    needed = {name: tuple(tensor.shape) for name, tensor in _tensors_of(model)}
+    faults = [f"{name} {needed[name]} is missing" for name in sorted(needed.keys() - found.keys())]
+    faults += [f"{name} {found[name]} is unexpected" for name in sorted(found.keys() - needed)]
+    faults += [
+        f"{name} has shape {found[name]}, expected {needed[name]}"
+        for name in sorted(needed.keys() & found.keys())
+        if found[name] != needed[name]
+    ]
+    if faults:
+        raise InputError(
+            f"{path}: the tensors do not fit {model.architecture} {model.config}:\n  "
+            + "\n  ".join(faults)
+        )
+
+
+def _tensors_of(model: Encoder) -> Iterator[tuple[str, Tensor]]:
+    return iter(model.state_dict().items())
+
+
+def _empty_model(path: Path, metadata: Mapping[str, str]) -> Encoder:
+    """Return a model without storage, as the metadata describe it."""
+    architecture = metadata.get("architecture", "")
+    if architecture not in ENCODERS:
+        raise InputError(
+            f"{path}: architecture is {architecture!r}, expected one of {', '.join(ENCODERS)}. "
+            "Make the file with `virnucpro models build`."
+        )
+    try:
+        values = json.loads(metadata["config"])
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        config = CONFIGS[architecture](**values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        names = ", ".join(field.name for field in fields(CONFIGS[architecture]))
+        raise InputError(f"{path}: config must be a JSON object with {names} ({error}).") from error
+    with torch.device("meta"):
+        return ENCODERS[architecture](config)

@@ -1,0 +1,132 @@
+"""DNABERT-S, the DNA language model (Zhou et al. 2024): our forward pass over its weights.
+
+A BERT with symmetric ALiBi instead of positions, and gated feed-forward blocks. Weights come from
+the published `pytorch_model.bin` (`from_published`), or are trained by us. The pooler of the
+checkpoint is not used.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from virnucpro.engine.packing import PackedBatch
+from virnucpro.models.attention import attend
+from virnucpro.models.pooling import mean_of_spans
+
+# Published names and ours; "layers.*" stands for each layer.
+PUBLISHED_NAMES = {
+    "embeddings.word_embeddings": "word_embeddings",
+    "embeddings.LayerNorm": "norm",
+    "encoder.layer.*.attention.self.Wqkv": "layers.*.qkv",
+    "encoder.layer.*.attention.output.dense": "layers.*.out",
+    "encoder.layer.*.attention.output.LayerNorm": "layers.*.norm1",
+    "encoder.layer.*.mlp.gated_layers": "layers.*.gated",
+    "encoder.layer.*.mlp.wo": "layers.*.wo",
+    "encoder.layer.*.mlp.layernorm": "layers.*.norm2",
+}
+PUBLISHED_TOKEN_TYPES = "embeddings.token_type_embeddings.weight"  # [2, D]; only row 0 is used
+PUBLISHED_UNUSED = re.compile(r"^pooler\.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of a DNABERT-S model."""
+
+    layers: int
+    width: int
+    heads: int
+    intermediate: int
+    vocab_size: int
+    layer_norm_eps: float = 1e-12
+
+
+# T tokens of a packed batch, B sequences, D width, H heads, K = D / H, I intermediate
+class DnabertS(nn.Module):
+    """The encoder: hidden states of the last layer."""
+
+    architecture = "dnabert_s"
+
+    def __init__(self, config: Config) -> None:
+        """Build a model with fresh weights."""
+        super().__init__()
+        self.config = config
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.width)
+        self.token_type = nn.Parameter(torch.zeros(config.width))
+        self.norm = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+
+    def forward(self, ids: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]."""
+        x = self.norm(self.word_embeddings(ids) + self.token_type)
+        bias = alibi_bias(self.config.heads, batch.max_seqlen, ids.device).to(x.dtype)
+        for layer in self.layers:
+            x = layer(x, bias, batch)
+        return x
+
+    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
+        return mean_of_spans(hidden, batch.cu_seqlens[:-1], batch.cu_seqlens[1:])
+
+
+class Layer(nn.Module):
+    """One post-norm transformer block."""
+
+    def __init__(self, config: Config) -> None:
+        """Build a block with fresh weights."""
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        # In half precision torch's layer norm still computes in float32.
+        self.norm1 = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.gated = nn.Linear(width, 2 * config.intermediate, bias=False)
+        self.wo = nn.Linear(config.intermediate, width)
+        self.norm2 = nn.LayerNorm(width, eps=config.layer_norm_eps)
+
+    def forward(self, x: Tensor, bias: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the next hidden states [T, D]."""
+        q, k, v = self.qkv(x).unflatten(1, (3, self.heads, -1)).unbind(1)  # [T, H, K]
+        x = self.norm1(self.out(attend(q, k, v, batch, bias)) + x)
+        gate, value = self.gated(x).chunk(2, -1)  # [T, I]
+        return self.norm2(self.wo(F.gelu(gate) * value) + x)  # exact erf GELU, as trained
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return the slope of each head, as Press et al. 2022 choose them.
+
+    For a power of two n: 2^(-8/n), 2^(-16/n), ... Otherwise those of the next lower power of two,
+    then every second one of the next higher.
+    """
+    lower = 2 ** (heads.bit_length() - 1)
+    slopes = [2 ** (-8 * (i + 1) / lower) for i in range(lower)]
+    between = [2 ** (-4 * (2 * i + 1) / lower) for i in range(heads - lower)]
+    return slopes + between
+
+
+def alibi_bias(heads: int, length: int, device: torch.device) -> Tensor:
+    """Return float32 [H, L, L]: -slope * |i - j|; the corner of a larger one is a smaller one."""
+    positions = torch.arange(length, device=device)
+    distances = (positions[:, None] - positions[None, :]).abs()
+    return -torch.tensor(alibi_slopes(heads), device=device)[:, None, None] * distances
+
+
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a published state dict under our names; a name we do not know is kept as it is."""
+    ours: dict[str, Tensor] = {}
+    for published, tensor in state.items():
+        if PUBLISHED_UNUSED.search(published):
+            continue
+        if published == PUBLISHED_TOKEN_TYPES:
+            ours["token_type"] = tensor[0]
+            continue
+        module, _, kind = published.rpartition(".")
+        number = re.search(r"\.(\d+)\.", module)
+        module = re.sub(r"\.\d+\.", ".*.", module, count=1)
+        name = f"{PUBLISHED_NAMES.get(module, module)}.{kind}"
+        ours[name.replace("*", number[1]) if number else name] = tensor
+    return ours

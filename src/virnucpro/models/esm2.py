@@ -1,0 +1,156 @@
+"""ESM-2, the protein language model (Lin et al. 2023): our forward pass over its weights.
+
+Weights come from fair-esm's checkpoints (`from_published`), of any size, or are trained by us. Not
+here: the masked-language head and the contact head, which embeddings do not need.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from virnucpro.engine.packing import PackedBatch
+from virnucpro.models.attention import attend
+from virnucpro.models.pooling import mean_of_spans
+
+# The 33 tokens in the order of their ids, as in fair-esm's Alphabet "ESM-1b".
+ALPHABET = (
+    "<cls>",
+    "<pad>",
+    "<eos>",
+    "<unk>",
+    *"LAGVSERTIDPKQNFYMHWCXBUZO.-",
+    "<null_1>",
+    "<mask>",
+)
+TOKEN_DROPOUT_SCALE = 1 - 0.15 * 0.8  # ESM-2 keeps it at inference
+ROTARY_BASE = 10000
+LAYER_NORM_EPS = 1e-5
+MAX_POOLED_RESIDUES = 1024  # the original averages no more of them, but the model sees them all
+
+# Published names of a layer's tensors (fair-esm) and ours; the whole table, with q_proj, k_proj and
+# v_proj stacked into qkv.
+PUBLISHED_LAYER_NAMES = {
+    "self_attn_layer_norm": "norm1",
+    "self_attn.out_proj": "out",
+    "final_layer_norm": "norm2",
+    "fc1": "fc1",
+    "fc2": "fc2",
+}
+PUBLISHED_STACKED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+PUBLISHED_PREFIX = re.compile(r"^(encoder\.sentence_encoder\.|encoder\.)")
+PUBLISHED_UNUSED = re.compile(r"^(lm_head|contact_head)\.|\.rot_emb\.inv_freq$")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of an ESM-2 model, and its tokens in the order of their ids."""
+
+    layers: int
+    width: int
+    heads: int
+    alphabet: tuple[str, ...] = ALPHABET
+
+
+# T tokens of a packed batch, B sequences, D width, H heads, K = D / H
+@dataclass(frozen=True)
+class Rope:
+    """Cosines and sines of the rotary angles, float32 [T, 1, K]."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+class ESM2(nn.Module):
+    """The encoder: hidden states of the last layer, after the last layer norm."""
+
+    architecture = "esm2"
+
+    def __init__(self, config: Config) -> None:
+        """Build a model with fresh weights."""
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(len(config.alphabet), config.width)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.emb_layer_norm_after = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
+
+    def forward(self, ids: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]."""
+        x = self.embed_tokens(ids) * TOKEN_DROPOUT_SCALE
+        rope = rotary_tables(batch, self.config.width // self.config.heads)
+        for layer in self.layers:
+            x = layer(x, rope, batch)
+        return self.emb_layer_norm_after(x)
+
+    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """Return float32 [B, D]: means over the residues, without BOS and EOS."""
+        starts = batch.cu_seqlens[:-1] + 1
+        ends = torch.minimum(batch.cu_seqlens[1:] - 1, starts + MAX_POOLED_RESIDUES)
+        return mean_of_spans(hidden, starts, ends)
+
+
+class Layer(nn.Module):
+    """One pre-norm transformer block."""
+
+    def __init__(self, config: Config) -> None:
+        """Build a block with fresh weights."""
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        # In half precision torch's layer norm still computes in float32.
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, rope: Rope, batch: PackedBatch) -> Tensor:
+        """Return the next hidden states [T, D]."""
+        qkv = self.qkv(self.norm1(x)).unflatten(1, (3, self.heads, -1))
+        q, k, v = qkv.unbind(1)  # [T, H, K]
+        x = x + self.out(attend(rotate(q, rope), rotate(k, rope), v, batch, bias=None))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))  # exact erf GELU, as trained
+
+
+def rotary_tables(batch: PackedBatch, head_dim: int) -> Rope:
+    """Return the rotary angles of every token; frequencies and angles stay float32."""
+    device = batch.positions.device
+    exponents = torch.arange(0, head_dim, 2, device=device).float() / head_dim
+    angles = torch.outer(
+        torch.arange(batch.max_seqlen, device=device).float(), 1.0 / ROTARY_BASE**exponents
+    )
+    angles = torch.cat([angles, angles], 1)[batch.positions, None]  # [T, 1, K]
+    return Rope(angles.cos(), angles.sin())
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Return x [T, H, K] rotated by the angles of its tokens, computed in float32."""
+    wide = x.float()
+    first, second = wide.chunk(2, -1)
+    turned = torch.cat([-second, first], -1)
+    return (wide * rope.cos + turned * rope.sin).to(x.dtype)
+
+
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a fair-esm state dict under our names; a name that we do not know is kept as it is."""
+    ours: dict[str, Tensor] = {}
+    stacked: dict[str, dict[str, Tensor]] = {}
+    for published, tensor in state.items():
+        name = PUBLISHED_PREFIX.sub("", published)
+        if PUBLISHED_UNUSED.search(name):
+            continue
+        match = re.match(r"(layers\.\d+\.)(.+)\.(weight|bias)$", name)
+        if match and match[2] in PUBLISHED_STACKED:
+            stacked.setdefault(f"{match[1]}qkv.{match[3]}", {})[match[2]] = tensor
+        elif match and match[2] in PUBLISHED_LAYER_NAMES:
+            ours[f"{match[1]}{PUBLISHED_LAYER_NAMES[match[2]]}.{match[3]}"] = tensor
+        else:
+            ours[name] = tensor
+    for name, parts in stacked.items():
+        if len(parts) == len(PUBLISHED_STACKED):  # else the name is missing, and loading says so
+            ours[name] = torch.cat([parts[part] for part in PUBLISHED_STACKED])
+    return ours

@@ -1,0 +1,1 @@
+"""Reading, chunking and six-frame translation of DNA."""

@@ -1,0 +1,161 @@
+"""Sequences out of FASTA, FASTQ and BAM files, told apart by their content."""
+
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import dnaio
+import pysam
+import xopen
+import zstandard
+
+from virnucpro.errors import InputError
+
+COMPRESSIONS = {
+    b"\x1f\x8b": "gz",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zst",
+}
+# IUPAC nucleotide codes in both cases, U for RNA, gaps of an alignment. Anything else is not DNA.
+NUCLEOTIDE_LETTERS = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv-."
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError)
+
+
+class Record(NamedTuple):
+    """One sequence as it stands in a file.
+
+    Attributes:
+        name: header up to the first blank, as Biopython's `record.id`; may be empty.
+        sequence: letters in their own case, blanks removed; may be empty.
+    """
+
+    name: str
+    sequence: str
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A sequence file and the suffix ("", "/1", "/2") that its names get."""
+
+    path: Path
+    mate: str = ""
+
+
+def read_records(source: InputFile) -> Iterator[Record]:
+    """Yield the records of one file in file order.
+
+    Raises: InputError naming file, record, cause and remedy for a file that is damaged, of another
+        kind, or holds letters that no nucleotide sequence has.
+    """
+    path = source.path
+    position, name = 0, ""
+    try:
+        with open_decompressed(path) as stream:
+            kind = detect_kind(path, stream.peek(4096))
+        records = _bam_records(path) if kind == "BAM" else _text_records(path, kind)
+        for position, (name, sequence) in enumerate(records, start=1):
+            bad = sequence.encode().translate(None, NUCLEOTIDE_LETTERS)
+            if bad:
+                raise InputError(_bad_letter(path, position, name, sequence, bad))
+            if source.mate and not name.endswith(source.mate):
+                name += source.mate
+            yield Record(name, sequence)
+    except dnaio.FileFormatError as error:
+        raise InputError(
+            f"{path.name}, after record {position} ({name}): {_first_line(error)} "
+            "The file is cut short or damaged: copy or make it again."
+        ) from error
+    except DAMAGED as error:
+        raise InputError(
+            f"{path.name}, after record {position} ({name}): cannot be read to its end "
+            f"({_first_line(error)}). The file is cut short or damaged: copy it again."
+        ) from error
+
+
+def open_decompressed(path: Path) -> io.BufferedReader:
+    """Open a plain, gz, bz2, xz or zst file for reading bytes; the name does not matter."""
+    with path.open("rb") as raw:
+        magic = raw.read(6)
+    compression = next((c for m, c in COMPRESSIONS.items() if magic.startswith(m)), None)
+    if compression is None:
+        return path.open("rb")
+    return io.BufferedReader(xopen.xopen(path, "rb", format=compression, threads=0))  # type: ignore
+
+
+def detect_kind(path: Path, head: bytes) -> str:
+    """Return "FASTA", "FASTQ", "BAM" or "empty" from the first decompressed bytes.
+
+    Raises: InputError for anything else.
+    """
+    if head.startswith(b"BAM\1"):
+        return "BAM"
+    text = head.lstrip()
+    if not text:
+        return "empty"
+    if text.startswith(b">") or text.startswith(b"#"):
+        return "FASTA"
+    if text.startswith((b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t")):
+        raise InputError(f"{path.name}: is SAM text. Convert it: samtools view -b -o reads.bam.")
+    if text.startswith(b"@"):
+        return "FASTQ"
+    if text.startswith(b"CRAM"):
+        raise InputError(f"{path.name}: is CRAM. Convert it: samtools view -b -o reads.bam.")
+    start = text[:20].decode("ascii", "replace")
+    raise InputError(
+        f"{path.name}: is neither FASTA, FASTQ nor BAM (it starts with {start!r}). "
+        "Give a sequence file, plain or compressed with gzip, bzip2, xz or zstd."
+    )
+
+
+def _text_records(path: Path, kind: str) -> Iterator[tuple[str, str]]:
+    if kind == "empty":
+        return
+    reader = dnaio.FastaReader if kind == "FASTA" else dnaio.FastqReader
+    with open_decompressed(path) as stream:
+        for record in reader(stream):
+            words = record.name.split(None, 1)
+            sequence = record.sequence
+            # Biopython drops blanks inside sequence lines; so did the original.
+            yield words[0] if words else "", "".join(sequence.split())
+
+
+def _bam_records(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield each read of a BAM once and in its own orientation.
+
+    Secondary and supplementary alignments repeat a read and are passed over; reads of a pair get
+    /1 and /2.
+    """
+    pysam.set_verbosity(0)  # htslib prints its own lines beside our error otherwise
+    try:
+        with pysam.AlignmentFile(str(path), "rb", check_sq=False) as bam:
+            for read in bam.fetch(until_eof=True):
+                if read.is_secondary or read.is_supplementary:
+                    continue
+                mate = "/1" if read.is_read1 else "/2" if read.is_read2 else ""
+                name = read.query_name or ""
+                yield (
+                    name if name.endswith(mate) else name + mate,
+                    read.get_forward_sequence() or "",
+                )
+    except ValueError as error:
+        raise OSError(str(error)) from error
+
+
+def _bad_letter(path: Path, position: int, name: str, sequence: str, bad: bytes) -> str:
+    letter = chr(bad[0])
+    where = sequence.index(letter) + 1
+    share = len(bad) / len(sequence)
+    kind = "looks like protein" if share > 0.2 and bad.isalpha() else "is not a nucleotide sequence"
+    return (
+        f"{path.name}, record {position} ({name}): letter {letter!r} at position {where}; "
+        f"the record {kind}. Give DNA with IUPAC letters only."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

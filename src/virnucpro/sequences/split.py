@@ -1,0 +1,171 @@
+"""SPLIT: the sequences of one sample become shards of chunks, and a row each in records.tsv."""
+
+import logging
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from virnucpro.errors import InputError
+from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
+from virnucpro.sequences.reader import InputFile, read_records
+
+logger = logging.getLogger(__name__)
+
+# ESM-2 tokens of the open frames per base pair, for cutting shards of about equal work.
+# bench/results/tokens_per_bp.json: 0.27 (150 bp reads) to 0.36 (500 bp chunks).
+TOKENS_PER_BP = 0.3
+LINE_LENGTH = 60  # as Biopython wraps the original's chunk file
+RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\n"
+SHARDS_HEADER = "shard\tchunks\tlength_bp\n"
+
+
+@dataclass
+class SplitCounts:
+    """What one sample was cut into."""
+
+    records: int = 0
+    chunks: int = 0
+    renamed: int = 0
+
+
+def split_sample(
+    sample: str, sources: Sequence[InputFile], chunk_bp: int, shard_tokens: int, out: Path
+) -> SplitCounts:
+    """Write the chunk shards, `<sample>.shards.tsv` and `<sample>.records.tsv` of one sample.
+
+    Args:
+        sources: the files in the order of the samplesheet.
+        shard_tokens: ESM-2 tokens that a shard aims at; 0 keeps the sample in one shard.
+        out: folder for the files.
+    Raises: InputError for a file that cannot be read, and for names that stay ambiguous.
+    """
+    counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated=frozenset())
+    repeated = repeated_ids(out / f"{sample}.records.tsv")
+    if not repeated:
+        return counts
+    # Rare: names repeat. Read again, now knowing which, so that the first pass needs no memory.
+    for path in out.glob(f"{sample}.*.chunks.fna"):
+        path.unlink()
+    counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated)
+    still = repeated_ids(out / f"{sample}.records.tsv")
+    if still:
+        raise InputError(
+            f"sample {sample}: sequence name {min(still)} cannot be told from another one's. "
+            "Give the sequences names of their own."
+        )
+    logger.warning(
+        "%s: %d sequences shared a name with an earlier one and were renamed NAME_dupN "
+        "(first: %s); sequences.tsv has both names",
+        sample, counts.renamed, min(repeated),
+    )  # fmt: skip
+    return counts
+
+
+def _write_sample(
+    sample: str,
+    sources: Sequence[InputFile],
+    chunk_bp: int,
+    shard_tokens: int,
+    out: Path,
+    repeated: frozenset[str],
+) -> SplitCounts:
+    counts = SplitCounts()
+    with (
+        (out / f"{sample}.records.tsv").open("w") as records,
+        ShardWriter(sample, shard_tokens, out) as shards,
+    ):
+        records.write(RECORDS_HEADER)
+        for sequence_id, name, file, sequence in _named_records(sources, repeated):
+            coordinates = chunk_coordinates(len(sequence), chunk_bp)
+            records.write(f"{sequence_id}\t{name}\t{file}\t{len(sequence)}\t{len(coordinates)}\n")
+            for k, (start, end) in enumerate(coordinates):
+                shards.write(chunk_id(sequence_id, k), sequence[start:end])
+            counts.records += 1
+            counts.chunks += len(coordinates)
+            counts.renamed += sequence_id != name
+    return counts
+
+
+def _named_records(
+    sources: Iterable[InputFile], repeated: frozenset[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (id, name in the file, file name, sequence); ids are names made unique."""
+    position = 0
+    seen: Counter[str] = Counter()
+    for source in sources:
+        for name, sequence in read_records(source):
+            position += 1
+            sequence_id = name or f"unnamed_{position}"
+            if sequence_id in repeated:
+                seen[sequence_id] += 1
+                if seen[sequence_id] > 1:
+                    sequence_id += f"_dup{seen[sequence_id]}"
+            yield sequence_id, name, source.path.name, sequence
+
+
+class ShardWriter:
+    """Writes chunks to `<sample>.<number>.chunks.fna`, a new file when the token aim is reached."""
+
+    def __init__(self, sample: str, shard_tokens: int, out: Path) -> None:
+        """Start `<sample>.shards.tsv`; the first shard begins with the first chunk."""
+        self._sample, self._out = sample, out
+        self._aim_bp = shard_tokens / TOKENS_PER_BP if shard_tokens else float("inf")
+        self._manifest = (out / f"{sample}.shards.tsv").open("w")
+        self._manifest.write(SHARDS_HEADER)
+        self._shard: TextIO | None = None
+        self._number = self._chunks = self._bp = 0
+
+    def write(self, name: str, chunk: str) -> None:
+        """Append one chunk."""
+        if self._shard is None:
+            self._number += 1
+            self._shard = (self._out / f"{self._shard_id()}.chunks.fna").open("w")
+        lines = [chunk[i : i + LINE_LENGTH] for i in range(0, len(chunk), LINE_LENGTH)]
+        self._shard.write(f">{name}\n" + "\n".join(lines) + "\n")
+        self._chunks += 1
+        self._bp += len(chunk)
+        if self._bp >= self._aim_bp:
+            self._end_shard()
+
+    def _shard_id(self) -> str:
+        return f"{self._sample}.{self._number:05d}"
+
+    def _end_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+            self._manifest.write(f"{self._shard_id()}\t{self._chunks}\t{self._bp}\n")
+            logger.info("%s: %d chunks, %d bp", self._shard_id(), self._chunks, self._bp)
+        self._shard, self._chunks, self._bp = None, 0, 0
+
+    def __enter__(self) -> "ShardWriter":
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the files."""
+        self._end_shard()
+        self._manifest.close()
+
+
+def repeated_ids(records: Path) -> frozenset[str]:
+    """Return the ids that stand in records.tsv more than once.
+
+    Sorts outside the process: 10^8 reads have more names than memory.
+    """
+    plain = {**os.environ, "LC_ALL": "C"}
+    cut = subprocess.Popen(["cut", "-f1", records], stdout=subprocess.PIPE, text=True, env=plain)
+    sort = subprocess.Popen(
+        ["sort", "--buffer-size=256M", "--temporary-directory", str(records.parent)],
+        stdin=cut.stdout, stdout=subprocess.PIPE, text=True, env=plain,
+    )  # fmt: skip
+    unique = subprocess.run(
+        ["uniq", "-d"], stdin=sort.stdout, stdout=subprocess.PIPE, text=True, env=plain, check=True
+    )
+    for process in (cut, sort):
+        if process.wait() != 0:
+            raise RuntimeError(f"{process.args!r} failed with status {process.returncode}")
+    return frozenset(unique.stdout.splitlines())

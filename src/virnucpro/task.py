@@ -1,0 +1,92 @@
+"""What every pipeline task does beside its work: check its library, report errors and versions."""
+
+import argparse
+import hashlib
+import logging
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from virnucpro.errors import InputError
+
+EXIT_INPUT = 2
+
+
+def library_digest(packages: Sequence[str]) -> str:
+    """Return the sha256 (hex) of the library code that a task uses.
+
+    It covers the modules at the top of the package and those of the named sub-packages: for each
+    file, in order of its path, `path NUL size NUL bytes`. workflows/library.nf computes the same.
+    """
+    root = Path(__file__).parent
+    files = list(root.glob("*.py"))
+    for package in packages:
+        files += (root / package).glob("*.py")
+    digest = hashlib.sha256()
+    for name, path in sorted((file.relative_to(root).as_posix(), file) for file in files):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def check_library(expected: str, packages: Sequence[str]) -> None:
+    """Refuse to run when the installed library is not the one the pipeline was started with.
+
+    Raises: InputError when the digests differ, so old code in an image never runs as new.
+    """
+    found = library_digest(packages)
+    if found != expected:
+        raise InputError(
+            f"the library at {Path(__file__).parent} has digest {found[:12]}, but the pipeline "
+            f"expects {expected[:12]}. The image or environment holds another version of "
+            "virnucpro: rebuild it from this checkout (make images, or make setup)."
+        )
+
+
+def write_versions(path: Path, process: str, packages: Sequence[str] = ()) -> None:
+    """Write the nf-core style versions.yml of one task."""
+    lines = [f'"{process}":', f"  python: {platform.python_version()}"]
+    lines += [f"  {package}: {version(package)}" for package in ("virnucpro", *packages)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def task_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all pipeline executables share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--process", default="", help="process name for versions.yml")
+    parser.add_argument(
+        "--library-digest", help="digest that the installed library must have (default: any)"
+    )
+    return parser
+
+
+def run_task(
+    main: Callable[[argparse.Namespace], None],
+    args: argparse.Namespace,
+    library: Sequence[str],
+    versions: Sequence[str] = (),
+) -> int:
+    """Check the library, run the task, write versions.yml; return the exit status.
+
+    Args:
+        main: does the work; an InputError from it becomes one line on stderr and exit status 2.
+        args: what task_parser parsed.
+        library: sub-packages of virnucpro that the script uses.
+        versions: distributions to name in versions.yml.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    program = Path(sys.argv[0]).stem
+    try:
+        if args.library_digest:
+            check_library(args.library_digest, library)
+        main(args)
+    except InputError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    if args.process:
+        write_versions(Path("versions.yml"), args.process, versions)
+    return 0

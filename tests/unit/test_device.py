@@ -1,0 +1,91 @@
+import json
+
+import pytest
+import torch
+
+from virnucpro.engine import device as devices
+from virnucpro.errors import InputError
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(devices, "_driver_cuda", lambda: 13000)
+
+
+def test_auto_without_a_gpu_is_the_cpu(no_gpu):
+    assert devices.choose_device("auto") == CPU
+
+
+@pytest.mark.parametrize("name, expected", [("auto", CUDA), ("cuda", CUDA), ("cpu", CPU)])
+def test_choice_with_a_gpu(monkeypatch, name, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert devices.choose_device(name) == expected
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "NoDevFiles"])
+def test_hidden_gpus_are_the_reason(no_gpu, monkeypatch, visible):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(InputError, match=f"CUDA_VISIBLE_DEVICES is '{visible}', which hides"):
+        devices.choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    "driver, built_for, message",
+    [
+        (0, "13.0", "no NVIDIA driver is visible.*--nv"),
+        (12040, "13.0", r"supports CUDA 12\.4, this torch needs CUDA 13\.0.*580 or later"),
+        (13000, None, "built without CUDA"),
+    ],
+)
+def test_the_driver_is_the_reason(no_gpu, monkeypatch, driver, built_for, message):
+    monkeypatch.setattr(devices, "_driver_cuda", lambda: driver)
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    with pytest.raises(InputError, match=message):
+        devices.choose_device("cuda")
+
+
+def test_a_failing_start_of_cuda_is_the_reason(no_gpu, monkeypatch):
+    def fail():
+        raise RuntimeError("system not yet initialized\nmore lines")
+
+    monkeypatch.setattr(torch.cuda, "init", fail)
+    assert devices.unusable_reason() == "CUDA does not start: system not yet initialized"
+
+
+@pytest.mark.parametrize(
+    "name, device, expected",
+    [
+        ("auto", CPU, "fp32"),
+        ("fp32", CPU, "fp32"),
+        ("auto", CUDA, "fp16"),
+        ("bf16", CUDA, "bf16"),
+        ("fp32", CUDA, "fp32"),
+    ],
+)
+def test_precision(name, device, expected):
+    assert devices.choose_precision(name, device) == expected
+
+
+@pytest.mark.parametrize("name", ["fp16", "bf16"])
+def test_half_precision_on_a_cpu_is_refused(name):
+    with pytest.raises(InputError, match=f"--precision {name}: a CPU computes in fp32 only"):
+        devices.choose_precision(name, CPU)
+
+
+def test_the_key_names_everything_and_is_json():
+    key = devices.numerics_key(CPU, "fp32", 2048)
+    assert set(key) == {"attention", "device", "engine", "precision", "token_budget", "torch"}
+    assert json.loads(json.dumps(key)) == key
+    assert key["device"].startswith("cpu ") and key["token_budget"] == 2048
+
+
+def test_tensor_float_32_is_switched_off():
+    torch.backends.cuda.matmul.allow_tf32 = True
+    devices.fix_numerics()
+    assert not torch.backends.cuda.matmul.allow_tf32

@@ -1,0 +1,31 @@
+// The part of the Python library that each process runs. Its digest is an input of the process, so
+// that `-resume` sees a change in the library and reruns just what uses it, and so that a script
+// refuses an installed library that is another one. tests/unit/test_library.py derives this table
+// from the imports of the scripts.
+def libraryPackages() {
+    [
+        SPLIT: ['sequences'],
+        TRANSLATE: ['sequences'],
+        EMBED_DNABERT_S: ['embeddings', 'engine', 'models', 'sequences'],
+        EMBED_ESM2: ['embeddings', 'engine', 'models', 'sequences'],
+        CLASSIFY: ['calls', 'embeddings', 'sequences'],
+        SUMMARISE: ['calls', 'sequences'],
+    ]
+}
+
+// Process name -> sha256 over its modules, as virnucpro.task.library_digest computes it.
+def libraryDigests() {
+    def root = file("${projectDir}/src/virnucpro")
+    return libraryPackages().collectEntries { name, packages ->
+        def modules = root.listFiles().findAll { f -> f.name.endsWith('.py') }
+        packages.each { p -> modules += root.resolve(p).listFiles().findAll { f -> f.name.endsWith('.py') } }
+        def digest = java.security.MessageDigest.getInstance('SHA-256')
+        modules.collectEntries { f -> [root.relativize(f).toString(), f.bytes] }
+            .sort()
+            .each { path, bytes ->
+                digest.update("${path}\0${bytes.length}\0".getBytes('UTF-8'))
+                digest.update(bytes)
+            }
+        [name, digest.digest().encodeHex().toString()]
+    }
+}

@@ -1,0 +1,51 @@
+// Which shards share an embedding task. The grouping is a pure function of the samplesheet, the
+// file sizes and SPLIT's shards, never of the order in which tasks end, so `-resume` finds it again.
+
+// ESM-2 tokens per byte of input: 0.3 a base pair (TOKENS_PER_BP in sequences/split.py), and about
+// four letters in a compressed byte.
+def estimateTokens(files) {
+    def bytes = files.collect { f -> f.size() * (f.name ==~ /.*\.(gz|bz2|xz|zst|bam)/ ? 4 : 1) }
+    return (bytes.sum() * 0.3) as long
+}
+
+// A sample below one shard is not cut, and shares its task with others.
+def isSmall(sample, shard_tokens) {
+    return estimateTokens(sample.files) < shard_tokens
+}
+
+// Returns id -> groupKey of its pool for the small samples. Pools fill up in sheet order; each
+// closes when the next sample would take it over `aim_tokens`.
+def assignPools(samples, shard_tokens, aim_tokens) {
+    def pools = []
+    def filled = 0
+    samples.findAll { s -> isSmall(s, shard_tokens) }.each { s ->
+        def tokens = estimateTokens(s.files)
+        if (!pools || filled + tokens > aim_tokens) {
+            pools << []
+            filled = 0
+        }
+        pools[-1] << s.id
+        filled += tokens
+    }
+    return pools.collectEntries { ids ->
+        def key = groupKey("pool of ${ids[0]}".toString(), ids.size())
+        ids.collectEntries { id -> [id, key] }
+    }
+}
+
+// Returns the key of the task that a shard belongs to: its sample's pool, or else the next
+// `shards_per_task` shards of its own sample.
+def taskKey(meta, pools, shards_per_task) {
+    if (pools[meta.sample]) {
+        return pools[meta.sample]
+    }
+    def group = (meta.number - 1).intdiv(shards_per_task)
+    def size = Math.min(shards_per_task, meta.shards - group * shards_per_task)
+    return groupKey("${meta.sample} ${group}".toString(), size)
+}
+
+// Returns [meta, files] of a task out of its [shard id, file] items; null without any frame.
+def taskInput(items) {
+    def filled = items.findAll { item -> item && item[1].size() > 0 }.sort { item -> item[0] }
+    return filled ? [[id: filled[0][0]], filled.collect { item -> item[1] }] : null
+}

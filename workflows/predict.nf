@@ -1,0 +1,102 @@
+// Sequences -> calls. Everything is joined by key; SUMMARISE checks ids and counts, and refuses a
+// sample with a shard missing.
+include { SPLIT           } from '../modules/local/split/main'
+include { TRANSLATE       } from '../modules/local/translate/main'
+include { EMBED_DNABERT_S } from '../modules/local/embed_dnabert_s/main'
+include { EMBED_ESM2      } from '../modules/local/embed_esm2/main'
+include { CLASSIFY        } from '../modules/local/classify/main'
+include { SUMMARISE       } from '../modules/local/summarise/main'
+include { libraryDigests  } from './library'
+include { assignPools ; isSmall ; taskInput ; taskKey } from './pools'
+
+workflow PREDICT {
+    take:
+    samples    // list of [id, files, ends], in sheet order
+    model      // components of the model set: name -> [file, sha256]
+    settings   // chunk_bp, shard_tokens, dnabert_s_shards, device, precision
+
+    main:
+    def library = libraryDigests()
+    def esm2_pools = assignPools(samples, settings.shard_tokens, settings.shard_tokens)
+    def dnabert_s_pools = assignPools(samples, settings.shard_tokens, settings.shard_tokens * settings.dnabert_s_shards)
+
+    // [[id], files, ends, shard tokens]; only the id of a sample enters a task
+    samples_ch = channel.fromList(
+        samples.collect { s -> [[id: s.id], s.files, s.ends, isSmall(s, settings.shard_tokens) ? 0 : settings.shard_tokens] }
+    )
+    SPLIT(samples_ch, settings.chunk_bp, library.SPLIT)
+
+    // [shard meta, chunks.fna]
+    chunks_ch = SPLIT.out.chunks.flatMap { meta, files ->
+        files.collect { f ->
+            def id = f.name - '.chunks.fna'
+            [[id: id, sample: meta.id, number: id.tokenize('.').last() as int, shards: files.size()], f]
+        }
+    }
+    TRANSLATE(chunks_ch, library.TRANSLATE)
+
+    // a shard without an open frame bypasses the encoders
+    frames_ch = TRANSLATE.out.frames.branch { _meta, _fna, faa ->
+        full: faa.size() > 0
+        empty: true
+    }
+
+    // [task meta, frame files]; a sample without a shard still counts in its pool
+    vacant_ch = SPLIT.out.chunks.filter { meta, files -> !files && esm2_pools[meta.id] }
+    dnabert_s_tasks_ch = TRANSLATE.out.frames
+        .map { meta, fna, _faa -> [taskKey(meta, dnabert_s_pools, settings.dnabert_s_shards), [meta.id, fna]] }
+        .mix(vacant_ch.map { meta, _files -> [dnabert_s_pools[meta.id], []] })
+        .groupTuple(remainder: true)
+        .map { _key, items -> taskInput(items) }
+        .filter { task -> task }
+    esm2_tasks_ch = TRANSLATE.out.frames
+        .map { meta, _fna, faa -> [taskKey(meta, esm2_pools, 1), [meta.id, faa]] }
+        .mix(vacant_ch.map { meta, _files -> [esm2_pools[meta.id], []] })
+        .groupTuple(remainder: true)
+        .map { _key, items -> taskInput(items) }
+        .filter { task -> task }
+
+    def numerics = [settings.device, settings.precision]
+    EMBED_DNABERT_S(
+        dnabert_s_tasks_ch,
+        [model.dnabert_s.file, model.dnabert_s.sha256, model.tokenizer.file, model.tokenizer.sha256],
+        numerics,
+        library.EMBED_DNABERT_S,
+    )
+    EMBED_ESM2(esm2_tasks_ch, [model.esm2.file, model.esm2.sha256], numerics, library.EMBED_ESM2)
+
+    // [shard meta, frames.faa, dnabert_s.h5, esm2.h5], by shard id
+    embedded_ch = frames_ch.full
+        .map { meta, _fna, faa -> [meta.id, meta, faa] }
+        .join(EMBED_DNABERT_S.out.embeddings.flatten().map { h5 -> [h5.name - '.dnabert_s.h5', h5] }, failOnDuplicate: true)
+        .join(EMBED_ESM2.out.embeddings.flatten().map { h5 -> [h5.name - '.esm2.h5', h5] }, failOnDuplicate: true)
+        .map { _id, meta, faa, dnabert_s, esm2 -> [meta, faa, dnabert_s, esm2] }
+    CLASSIFY(
+        embedded_ch,
+        [model.classifier.file, model.classifier.sha256, model.dnabert_s.sha256, model.esm2.sha256],
+        library.CLASSIFY,
+    )
+
+    // [sample id, chunk files, chunk tables, score tables]; incomplete ones too: SUMMARISE tells
+    scores_ch = CLASSIFY.out.scores.mix(frames_ch.empty.map { meta, _fna, _faa -> [meta, []] })
+    shards_ch = chunks_ch
+        .map { meta, chunks -> [meta.id, meta, chunks] }
+        .join(TRANSLATE.out.tables.map { meta, table -> [meta.id, table] }, failOnDuplicate: true)
+        .join(scores_ch.map { meta, scores -> [meta.id, scores] }, failOnDuplicate: true)
+        .map { _id, meta, chunks, table, scores -> [groupKey(meta.sample, meta.shards), [chunks, table, scores]] }
+        .groupTuple(remainder: true)
+        .map { key, shards -> [key.toString()] + shards.sort { s -> s[0].name }.transpose().collect { files -> files.flatten() } }
+        .mix(SPLIT.out.chunks.filter { _meta, files -> !files }.map { meta, _files -> [meta.id, [], [], []] })
+
+    // [[id], records.tsv, shards.tsv, chunk files, chunk tables, score tables]
+    parts_ch = SPLIT.out.lists
+        .map { meta, records, shards -> [meta.id, records, shards] }
+        .join(shards_ch, failOnDuplicate: true)
+        .map { id, records, shards, chunks, tables, scores -> [[id: id], records, shards, chunks, tables, scores] }
+    SUMMARISE(parts_ch, settings.chunk_bp, library.SUMMARISE)
+
+    summaries = SUMMARISE.out.summary.map { meta, table -> [meta.id, table] }
+
+    emit:
+    summaries // [sample id, summary.tsv]
+}

@@ -1,0 +1,82 @@
+// --input -> the list of samples, in order: [id, files, ends, columns]. `ends` holds a letter for
+// each file: 0 single or BAM, 1 first mates, 2 second mates. `columns` are the sheet's further ones.
+def readSamples(input, launch_dir) {
+    if (file(input, glob: false).exists()) {
+        def path = file(input, glob: false)
+        return isSheet(path) ? readSheet(path, launch_dir) : [sampleOf(path)]
+    }
+    def found = [file(input)].flatten().findAll { p -> p.exists() }.sort { p -> p.toString() }
+    if (!found) {
+        error("--input ${input}: no such file, and no file matches it as a pattern.")
+    }
+    return refuse("--input ${input}", found.collect { path -> sampleOf(path) }, [])
+}
+
+// A samplesheet is text whose first line names the columns sample and input.
+def isSheet(path) {
+    def head = path.withInputStream { stream -> new String(stream.readNBytes(4096), 'ISO-8859-1') }
+    def columns = head.readLines() ? head.readLines()[0].split(/[,\t]/).collect { c -> bare(c) } : []
+    return 'sample' in columns && 'input' in columns
+}
+
+// One file given directly: the sample is called after it.
+def sampleOf(path) {
+    def stem = path.name.replaceFirst(/(?i)(\.(gz|bz2|xz|zst))?$/, '')
+        .replaceFirst(/(?i)\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$/, '')
+    return [id: stem.replaceAll(/[^A-Za-z0-9._-]/, '_'), files: [path], ends: '0', columns: [:]]
+}
+
+// Reads a CSV or TSV sheet; all faulty rows are reported together.
+def readSheet(sheet, launch_dir) {
+    def separator = sheet.readLines()[0].contains('\t') ? '\t' : ','
+    def rows = sheet.splitCsv(header: true, sep: separator, strip: true).collect { row ->
+        row.collectEntries { name, value -> [bare(name), bare(value)] }
+    }
+    def faults = []
+    def samples = [:]
+    rows.eachWithIndex { row, n ->
+        def where = "row ${n + 1} (${row.sample ?: 'no sample'})"
+        if (!(row.sample ==~ /[A-Za-z0-9][A-Za-z0-9._-]*/)) {
+            faults << "${where}: a sample is called by letters, digits, '.', '_' and '-' only, e.g. ${(row.sample ?: 'sample_1').replaceAll(/[^A-Za-z0-9._-]/, '_')}"
+        }
+        if (!row.input) {
+            faults << "${where}: the column input is empty"
+        }
+        def paths = [row.input, row.input_2].findAll { p -> p }.collect { p -> resolve(p, sheet, launch_dir) ?: [lost: p] }
+        paths.findAll { p -> p instanceof Map }.each { p ->
+            faults << "${where}: ${p.lost} is neither beside the sheet nor in the launch folder"
+        }
+        def columns = row.findAll { name, _value -> !(name in ['sample', 'input', 'input_2']) }
+        def sample = samples.get(row.sample, [id: row.sample, files: [], ends: '', columns: columns])
+        sample.files += paths
+        sample.ends += row.input_2 ? '12' : '0'
+        if (sample.columns != columns) {
+            faults << "${where}: its further columns differ from those of the sample's first row"
+        }
+    }
+    return refuse("--input ${sheet}", samples.values() as List, faults)
+}
+
+// Returns a path of the sheet: absolute, beside the sheet, or in the launch folder; null if lost.
+def resolve(text, sheet, launch_dir) {
+    if (text.startsWith('/') || text =~ /^[a-z0-9]+:\/\//) {
+        def path = file(text, glob: false)
+        return path.exists() ? path : null
+    }
+    return [sheet.parent.resolve(text), launch_dir.resolve(text)].find { path -> path.exists() }
+}
+
+// Returns the samples, or stops with all that is wrong about them.
+def refuse(where, samples, faults) {
+    def repeated = samples.countBy { s -> s.id.toLowerCase() }.findAll { _id, n -> n > 1 }.keySet()
+    def all = faults + repeated.collect { id -> "more than one file would be the sample '${id}'. Name them in a samplesheet" }
+    if (all) {
+        error("${where}:\n  ${all.join('\n  ')}")
+    }
+    return samples
+}
+
+// A cell without blanks and byte order mark.
+def bare(cell) {
+    return (cell ?: '').toString().replace('\uFEFF', '').trim()
+}
