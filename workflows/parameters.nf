@@ -33,7 +33,7 @@ def checkParameters(values, command_line) {
     def unknown = values.keySet().findAll { name -> !(name in rules.keySet()) }
     def asked = unknown.findAll { name -> plain(name) in given.collect { g -> plain(g) } }
     def faults = asked.collect { name -> plain(name) }.unique().collect { name ->
-        def text = given.find { g -> plain(g) == name }
+        def text = given.find { g -> plain(g) == name && !(g in rules.keySet()) }
         "--${text}: there is no such parameter. Did you mean --${nearest(text, rules.keySet())}?"
     }
     rules.each { name, rule ->
@@ -95,7 +95,16 @@ def plain(name) {
     return name.toLowerCase().replaceAll(/[-_.]/, '')
 }
 
-// The known name with the fewest letters to change.
+// The known name that shares most pairs of letters with a wrong one (Dice's coefficient).
 def nearest(name, known) {
-    return known.min { k -> org.codehaus.groovy.runtime.MethodRankHelper.delDistance(plain(name).toList().toArray(), plain(k).toList().toArray()) }
+    def wanted = letterPairs(name)
+    return known.max { k ->
+        def own = letterPairs(k)
+        2.0 * wanted.intersect(own).size() / (wanted.size() + own.size())
+    }
+}
+
+def letterPairs(name) {
+    def text = " ${plain(name)} "
+    return (0..text.size() - 2).collect { i -> text[i..i + 1] }
 }

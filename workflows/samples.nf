@@ -14,7 +14,7 @@ def readSamples(input, launch_dir) {
 
 // A samplesheet is text whose first line names the columns sample and input.
 def isSheet(path) {
-    def head = path.withInputStream { stream -> new String(stream.readNBytes(4096), 'ISO-8859-1') }
+    def head = path.withInputStream { stream -> new String(stream.readNBytes(4096), 'UTF-8') }
     def columns = head.readLines() ? head.readLines()[0].split(/[,\t]/).collect { c -> bare(c) } : []
     return 'sample' in columns && 'input' in columns
 }

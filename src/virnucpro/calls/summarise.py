@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -89,7 +89,14 @@ def summarise_sample(files: SampleFiles, chunk_bp: int, out: Path) -> dict[str, 
                     f"{num_chunks} chunks, the shards have "
                     f"{', '.join(chunk.id for chunk in own[:3]) or 'none left'}. Run it again."
                 )
-            _write_sequence(tables, counts, chunk_bp, sequence_id, name, file, length_bp, own)
+            coordinates = chunk_coordinates(length_bp, chunk_bp)
+            lengths_bp = [end - start for start, end in coordinates]
+            if [len(chunk.sequence) for chunk in own] != lengths_bp:
+                raise InputError(
+                    f"sample {files.sample}: {sequence_id}, {length_bp} bp, was not cut into "
+                    f"chunks of {chunk_bp} bp. Give --chunk-length as SPLIT had it."
+                )
+            _write_sequence(tables, counts, coordinates, sequence_id, name, file, length_bp, own)
         if (left := next(chunks, None)) is not None:
             raise InputError(
                 f"sample {files.sample}: chunk {left.id} is of no sequence in {files.records.name}."
@@ -103,7 +110,7 @@ def summarise_sample(files: SampleFiles, chunk_bp: int, out: Path) -> dict[str, 
 def _write_sequence(
     tables: "_ResultTables",
     counts: Counter[str],
-    chunk_bp: int,
+    coordinates: list[tuple[int, int]],
     sequence_id: str,
     name: str,
     file: str,
@@ -128,7 +135,6 @@ def _write_sequence(
     counts[reason or verdict] += 1
     counts["chunks_viral"] += sum(c.is_virus for c in calls.values())
     counts["chunks_nonviral"] += sum(not c.is_virus for c in calls.values())
-    coordinates = chunk_coordinates(length_bp, chunk_bp)
     viral = [coordinates[k] for k, c in calls.items() if c.is_virus]
     tables.add_call(sequence_id, length_bp, call, viral)
     if call and call.is_virus:
@@ -234,8 +240,11 @@ def _read_rows(path: Path, header: str) -> Iterator[list[str]]:
     with path.open() as table:
         if table.readline() != header:
             raise InputError(f"{path.name}: first line is not {header.rstrip()!r}.")
-        for line in table:
-            yield line.removesuffix("\n").split("\t")
+        for number, line in enumerate(table, start=2):
+            fields = line.removesuffix("\n").split("\t")
+            if len(fields) != header.count("\t") + 1 or not line.endswith("\n"):
+                raise InputError(f"{path.name}, line {number}: is cut short. Run its task again.")
+            yield fields
 
 
 def _read_records(path: Path) -> Iterator[tuple[str, str, str, int, int]]:
@@ -252,11 +261,20 @@ def _read_shards(files: SampleFiles) -> Iterator[Chunk]:
     for shard, num_chunks in expected.items():
         rows = read_scores(scores[shard]) if shard in scores else iter(())
         found = 0
-        for (name, sequence), (table_name, _, states) in zip(
-            read_chunks(fasta[shard]), _read_rows(tables[shard], CHUNKS_HEADER), strict=True
+        for chunk, row in zip_longest(
+            read_chunks(fasta[shard]), _read_rows(tables[shard], CHUNKS_HEADER)
         ):
+            name, sequence = chunk or ("none", "")
+            table_name, length_text, states = row or ("none", "", "")
             if name != table_name:
-                raise InputError(f"shard {shard}: chunk {name} stands beside {table_name}.")
+                raise InputError(
+                    f"shard {shard}: chunk {name} stands beside {table_name} in its table."
+                )
+            if length_text != str(len(sequence)) or len(states) != len(FRAME_NAMES):
+                raise InputError(
+                    f"shard {shard}, chunk {name}: {len(sequence)} bp, but its table has "
+                    f"{length_text} bp and frames {states!r}. Run the shard again."
+                )
             open_frames = [
                 name + frame for frame, s in zip(FRAME_NAMES, states, strict=True) if s in "od"
             ]

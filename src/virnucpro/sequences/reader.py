@@ -2,6 +2,7 @@
 
 import io
 import lzma
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from typing import NamedTuple
 import dnaio
 import pysam
 import xopen
-import zstandard
 
 from virnucpro.errors import InputError
+
+if sys.version_info >= (3, 14):  # the same as xopen, whose errors they are
+    from compression import zstd
+else:
+    from backports import zstd
 
 COMPRESSIONS = {
     b"\x1f\x8b": "gz",
@@ -23,7 +28,7 @@ COMPRESSIONS = {
 }
 # IUPAC nucleotide codes in both cases, U for RNA, gaps of an alignment. Anything else is not DNA.
 NUCLEOTIDE_LETTERS = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv-."
-DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError)
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, OSError)
 
 
 class Record(NamedTuple):
@@ -62,13 +67,17 @@ def read_records(source: InputFile) -> Iterator[Record]:
             bad = sequence.encode().translate(None, NUCLEOTIDE_LETTERS)
             if bad:
                 raise InputError(_bad_letter(path, position, name, sequence, bad))
-            if source.mate and not name.endswith(source.mate):
+            if name and not name.endswith(source.mate):
                 name += source.mate
             yield Record(name, sequence)
-    except dnaio.FileFormatError as error:
+    except (dnaio.FileFormatError, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) or "ASCII" in str(error):
+            remedy = "Names and sequences must be plain ASCII: replace the other letters."
+        else:
+            remedy = "The file is cut short or damaged: copy or make it again."
+        cause = _first_line(error).rstrip(".")
         raise InputError(
-            f"{path.name}, after record {position} ({name}): {_first_line(error)} "
-            "The file is cut short or damaged: copy or make it again."
+            f"{path.name}, after record {position} ({name}): {cause}. {remedy}"
         ) from error
     except DAMAGED as error:
         raise InputError(
@@ -113,9 +122,8 @@ def detect_kind(path: Path, head: bytes) -> str:
 
 
 def _text_records(path: Path, kind: str) -> Iterator[tuple[str, str]]:
-    if kind == "empty":
-        return
-    reader = dnaio.FastaReader if kind == "FASTA" else dnaio.FastqReader
+    # An "empty" file goes through the FASTA reader: there may be text behind the blanks.
+    reader = dnaio.FastqReader if kind == "FASTQ" else dnaio.FastaReader
     with open_decompressed(path) as stream:
         for record in reader(stream):
             words = record.name.split(None, 1)
@@ -142,7 +150,7 @@ def _bam_records(path: Path) -> Iterator[tuple[str, str]]:
                     name if name.endswith(mate) else name + mate,
                     read.get_forward_sequence() or "",
                 )
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:  # the latter: gzip instead of BGZF
         raise OSError(str(error)) from error
 
 

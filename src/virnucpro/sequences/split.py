@@ -86,7 +86,7 @@ def _write_sample(
                 shards.write(chunk_id(sequence_id, k), sequence[start:end])
             counts.records += 1
             counts.chunks += len(coordinates)
-            counts.renamed += sequence_id != name
+            counts.renamed += name not in ("", sequence_id)
     return counts
 
 
@@ -157,7 +157,10 @@ def repeated_ids(records: Path) -> frozenset[str]:
     Sorts outside the process: 10^8 reads have more names than memory.
     """
     plain = {**os.environ, "LC_ALL": "C"}
-    cut = subprocess.Popen(["cut", "-f1", records], stdout=subprocess.PIPE, text=True, env=plain)
+    # without the header, since a sequence may be named like its column
+    cut = subprocess.Popen(
+        ["sed", "1d;s/\t.*//", records], stdout=subprocess.PIPE, text=True, env=plain
+    )
     sort = subprocess.Popen(
         ["sort", "--buffer-size=256M", "--temporary-directory", str(records.parent)],
         stdin=cut.stdout, stdout=subprocess.PIPE, text=True, env=plain,

@@ -1,0 +1,47 @@
+# make help lists the targets.
+SHELL   := /bin/bash
+PYTHON  ?= python3
+VENV    := .venv
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# a nextflow on PATH that is new enough, else our own, assembled at its first call
+NEXTFLOW := $(shell tools/find_nextflow.sh)
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export NXF_SYNTAX_PARSER ?= v2
+
+.PHONY: help setup demo test lint images clean
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup: $(VENV)/setup.ok ## all that `nextflow run .` needs: .venv and Nextflow
+demo: setup ## run the pipeline on the demo data
+	$(NEXTFLOW) run . -profile demo --outdir results-demo
+
+test: lint ## lint and all tests, the pipeline's too
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, schema = config = help
+	ruff check
+	ruff format --check
+	mypy
+	tools/lint_nextflow.sh $(NEXTFLOW)
+	python tools/check_schema.py $(NEXTFLOW)
+
+images: ## container images with podman or docker; BASE_IMAGE and PIP_INDEX choose their sources
+	tools/build_images.sh $(VERSION)
+
+clean: ## remove what runs leave behind, not the set-up
+	rm -rf work results-demo .nextflow .nextflow.log* .pytest_cache .ruff_cache .mypy_cache
+
+# A set-up that is older than its locked requirements is made again.
+$(VENV)/setup.ok: containers/gpu/requirements.txt pyproject.toml
+	@PYTHON=$(PYTHON) tools/check_prerequisites.sh
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r containers/gpu/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(NEXTFLOW) -v
+	@touch $@
+
+$(VENV)/dev.ok: $(VENV)/setup.ok requirements-dev.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

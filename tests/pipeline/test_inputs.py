@@ -1,0 +1,144 @@
+"""Samplesheets, files and globs as --input; samples that cannot be read."""
+
+import gzip
+from pathlib import Path
+
+import pysam
+import pytest
+from conftest import PROJECT, Pipeline
+
+DEMO = PROJECT / "assets" / "demo"
+OPEN_FRAME = "ATGGCTGCAGCTAAAGGCGAACTG" * 6
+
+
+def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
+    """One run: odd file names, mates, a BAM, joined rows, an empty file, and three bad samples."""
+    folder = pipeline.folder / "data here"
+    folder.mkdir()
+    (folder / 'it\'s $(touch planted) "q".fa').write_text(f">x 1\n{OPEN_FRAME}\n")
+    (folder / "r1.fq").write_text(f"@p\n{OPEN_FRAME[:150]}\n+\n{'I' * 144}\n")
+    (folder / "r2.fq").write_text(f"@p\n{OPEN_FRAME[:99]}\n+\n{'I' * 99}\n")
+    with gzip.open(folder / "second", "wt") as text:
+        text.write(f">y\n{OPEN_FRAME}\n")
+    header = pysam.AlignmentHeader.from_dict({"HD": {"VN": "1.6"}})
+    with pysam.AlignmentFile(str(folder / "reads.bin"), "wb", header=header) as bam:
+        for end in (1, 2):
+            read = pysam.AlignedSegment(header)
+            read.query_name, read.query_sequence = "q", OPEN_FRAME
+            read.is_unmapped = read.is_paired = True
+            read.is_read1, read.is_read2 = end == 1, end == 2
+            bam.write(read)
+    (folder / "empty.fa").write_text("")
+    (folder / "stops.fa").write_text(
+        ">s\n" + "TAATTAATTAA" * 30 + "\n>none\n\n>tiny\nAC\n>n\n" + "N" * 90
+    )
+    (folder / "protein.faa").write_text(">prot\nMVTFETVMEIKILHKQGMSSRAIARELG\n")
+    (folder / "not.fasta").write_text("ssc")
+    with gzip.open(folder / "whole.gz", "wb") as stream:
+        stream.write(b">z\n" + OPEN_FRAME.encode() * 500)
+    (folder / "cut.fa.gz").write_bytes((folder / "whole.gz").read_bytes()[:-20])
+    (folder / "sheet.tsv").write_text(
+        "sample\tinput\tinput_2\n"
+        'odd\tit\'s $(touch planted) "q".fa\t\n'
+        "pairs\tr1.fq\tr2.fq\n"
+        "odd\tsecond\t\n"
+        "bam\treads.bin\t\n"
+        "empty\tempty.fa\t\n"
+        "stops\tstops.fa\t\n"
+        "prot\tprotein.faa\t\n"
+        "not\tnot.fasta\t\n"
+        "cut\tcut.fa.gz\t\n"
+    )
+    run = pipeline.run("--input", "data here/sheet.tsv")
+    assert run.status == 1
+    assert not list(pipeline.folder.rglob("planted"))
+    assert "protein.faa, record 1 (prot): letter 'F'" in run.output
+    assert "looks like protein" in run.output
+    assert "not.fasta: is neither FASTA, FASTQ nor BAM" in run.output
+    assert "cut.fa.gz, after record" in run.output
+    assert "cut short or damaged" in run.output
+    assert "3 of 8 samples have no result: prot, not, cut." in run.output
+    assert not any((run.outdir / name).exists() for name in ("prot", "not", "cut"))
+
+    def ids(sample: str) -> list[str]:
+        rows = run.table(sample, "sequences.tsv").decode().splitlines()[1:]
+        return [row.split("\t")[0] for row in rows]
+
+    assert ids("odd") == ["x", "y"]
+    assert ids("pairs") == ["p/1", "p/2"]
+    assert ids("bam") == ["q/1", "q/2"]
+    assert run.table("odd").count(b"\n") > 2
+    assert run.table("empty") == b"Sequence_ID\tPrediction\tscore1\tscore2\n"
+    assert run.table("empty", "prediction_results_highestscore.csv") == b"Modified_ID\tIs_Virus\n"
+    assert ids("empty") == []
+    reasons = [
+        row.split("\t")[-1] for row in run.table("stops", "sequences.tsv").decode().splitlines()
+    ]
+    assert reasons == ["reason", "no_open_frame", "empty", "too_short", "no_codon"]
+    assert [row.split("\t")[0] for row in (run.outdir / "summary.tsv").read_text().splitlines()] == [
+        "sample", "odd", "pairs", "bam", "empty", "stops",
+    ]  # fmt: skip
+
+
+def test_no_open_frame_at_all_is_a_valid_run_without_gpu_tasks(pipeline: Pipeline) -> None:
+    (pipeline.folder / "stops.fa").write_text(">s\n" + "TAATTAATTAA" * 30 + "\n")
+    run = pipeline.run("--input", "stops.fa")
+    assert run.status == 0, run.output
+    assert run.processes("COMPLETED") == {"SPLIT", "TRANSLATE", "SUMMARISE"}
+    assert run.table("stops") == b"Sequence_ID\tPrediction\tscore1\tscore2\n"
+
+
+def test_a_glob_makes_a_sample_of_each_file_and_chunk_length_counts(pipeline: Pipeline) -> None:
+    run = pipeline.run(
+        "--input", f"{DEMO}/contigs_*.fa.gz", "--chunk_length", "300", "-stub-run", outdir="stub"
+    )
+    assert run.status == 0, run.output
+    for process in ("SPLIT", "TRANSLATE", "EMBED_DNABERT_S", "EMBED_ESM2", "CLASSIFY", "SUMMARISE"):
+        assert f"PREDICT:{process} (contigs_a" in run.output  # a stub run writes no trace
+    assert "PREDICT:SUMMARISE (contigs_b)" in run.output
+    (pipeline.folder / "one.fa").write_text(">x\n" + OPEN_FRAME * 5)
+    for options, chunks in ((["--chunk_length", "300"], "3"), ([], "2"), (["--chunk_length", "400", "--allow_chunk_length_mismatch"], "2")):  # fmt: skip
+        run = pipeline.run("--input", "one.fa", *options)
+        row = run.table("one", "sequences.tsv").decode().splitlines()[1].split("\t")
+        assert row[4] == chunks
+
+
+@pytest.mark.parametrize(
+    "sheet, words",
+    [
+        (
+            "sample,input\nbad name,gone.fa\n,x.fa\n",
+            [
+                "row 1 (bad name): a sample is called by letters",
+                "row 1 (bad name): gone.fa is neither beside the sheet nor in the launch folder",
+                "row 2 (no sample)",
+            ],
+        ),
+        (
+            f"sample,input\ns,{DEMO}/contigs_a.fa.gz\nS,{DEMO}/contigs_b.fa.gz\n",
+            ["more than one file would be the sample 's'"],
+        ),
+    ],
+)
+def test_all_faulty_rows_of_a_sheet_are_told_at_once(
+    pipeline: Pipeline, sheet: str, words: list[str]
+) -> None:
+    (pipeline.folder / "sheet.csv").write_text(sheet)
+    run = pipeline.run("--input", "sheet.csv")
+    assert run.status == 1
+    for text in words:
+        assert text in run.output
+    assert "Submitted process" not in run.output
+
+
+def test_paths_resolve_beside_the_sheet_then_in_the_launch_folder(pipeline: Pipeline) -> None:
+    folder: Path = pipeline.folder / "sheets"
+    folder.mkdir()
+    (folder / "here.fa").write_text(f">beside\n{OPEN_FRAME}\n")
+    (pipeline.folder / "here.fa").write_text(f">launch\n{OPEN_FRAME}\n")
+    (pipeline.folder / "there.fa").write_text(f">launch\n{OPEN_FRAME}\n")
+    (folder / "s.csv").write_text("\ufeffsample,input\none,here.fa\ntwo,there.fa\n")
+    run = pipeline.run("--input", "sheets/s.csv")
+    assert run.status == 0, run.output
+    assert b"\nbeside\t" in run.table("one", "sequences.tsv")
+    assert b"\nlaunch\t" in run.table("two", "sequences.tsv")

@@ -1,0 +1,172 @@
+"""-resume reruns what changed, and nothing else."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Pipeline, sha256, write_classifier, write_model_set
+
+DEMO = PROJECT / "assets" / "demo"
+ROWS = ["a,{0}/contigs_a.fa.gz,", "b,{0}/contigs_b.fa.gz,", "c,{0}/reads_1.fastq.gz,{0}/reads_2.fastq.gz"]  # fmt: skip
+# About the estimated tokens of one sample: a and b are pools of their own, c and what follows share.
+ONE_SAMPLE_A_POOL = ["--shard_tokens", "36000", "--dnabert_s_shards", "1"]
+
+
+def write_sheet(folder: Path, rows: list[str]) -> str:
+    lines = ["sample,input,input_2", *(row.format(DEMO) for row in rows)]
+    (folder / "sheet.csv").write_text("\n".join(lines) + "\n")
+    return "sheet.csv"
+
+
+def test_a_second_run_is_cached_and_a_new_sample_runs_alone(shared_pipeline: Pipeline) -> None:
+    folder = shared_pipeline.folder
+    first = shared_pipeline.run("--input", write_sheet(folder, ROWS), *ONE_SAMPLE_A_POOL)
+    assert first.status == 0, first.output
+    assert len(first.names("COMPLETED")) == 3 + 3 + 3 + 3 + 3 + 3, first.names("COMPLETED")
+
+    second = shared_pipeline.run("--input", "sheet.csv", *ONE_SAMPLE_A_POOL, "-resume")
+    assert second.status == 0, second.output
+    assert second.names("CACHED") == first.names("COMPLETED")
+    assert not second.names("COMPLETED")
+    assert second.result_files() == first.result_files()
+
+    (folder / "small.fa").write_text(">x\n" + "ACGGCTGCAGCTAAA" * 30 + "\n")
+    write_sheet(folder, [*ROWS, "d,small.fa,"])
+    third = shared_pipeline.run("--input", "sheet.csv", *ONE_SAMPLE_A_POOL, "-resume")
+    assert third.status == 0, third.output
+    # c had room for d: their pool is embedded again, and so c's shard classified and summarised
+    again = {
+        "SPLIT d", "TRANSLATE d.00001", "EMBED_ESM2 c.00001", "EMBED_DNABERT_S c.00001",
+        "CLASSIFY c.00001", "CLASSIFY d.00001", "SUMMARISE c", "SUMMARISE d",
+    }  # fmt: skip
+    assert third.names("COMPLETED") == again
+    for sample in "abc":
+        assert third.table(sample) == first.table(sample)
+
+
+def test_further_columns_of_the_sheet_rerun_nothing_and_come_back(
+    shared_pipeline: Pipeline,
+) -> None:
+    rows = [row.format(DEMO) + f",site {n}" for n, row in enumerate(ROWS)]
+    (shared_pipeline.folder / "more.csv").write_text(
+        "\n".join(["sample,input,input_2,place", *rows])
+    )
+    run = shared_pipeline.run("--input", "more.csv", *ONE_SAMPLE_A_POOL, "-resume")
+    assert run.status == 0, run.output
+    assert run.processes("COMPLETED") <= {"EMBED_ESM2", "EMBED_DNABERT_S", "CLASSIFY", "SUMMARISE"}
+    assert not {name for name in run.names("COMPLETED") if name.split()[1][0] in "ab"}
+    table = (run.outdir / "summary.tsv").read_text().splitlines()
+    assert [line.split("\t")[-1] for line in table] == ["place", "site 0", "site 1", "site 2"]
+
+
+@pytest.mark.parametrize(
+    "component, rerun",
+    [
+        ("classifier", {"CLASSIFY", "SUMMARISE"}),
+        ("esm2", {"EMBED_ESM2", "CLASSIFY", "SUMMARISE"}),
+        ("dnabert_s", {"EMBED_DNABERT_S", "CLASSIFY", "SUMMARISE"}),
+    ],
+)
+def test_a_file_replaced_inside_the_model_set_reruns_what_uses_it(
+    tmp_path_factory: pytest.TempPathFactory, component: str, rerun: set[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("replace")
+    pipeline = Pipeline(folder, write_model_set(folder / "set"))
+    sheet = write_sheet(folder, ROWS[2:])
+    assert pipeline.run("--input", sheet).status == 0
+    description = json.loads((pipeline.model_set / "modelset.json").read_text())
+    file = pipeline.model_set / description["components"][component]["file"]
+    if component == "classifier":
+        write_classifier(file, seed=2)
+    else:
+        shutil.copy(write_model_set(folder / "other", seed=2) / file.name, file)
+    description["components"][component]["sha256"] = sha256(file)
+    (pipeline.model_set / "modelset.json").write_text(json.dumps(description))
+    run = pipeline.run("--input", sheet, "-resume")
+    assert run.status == 0, run.output
+    assert run.processes("COMPLETED") == rerun
+
+
+def test_a_file_that_is_not_the_sets_is_refused_by_the_task(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, write_model_set(tmp_path / "set"))
+    write_classifier(pipeline.model_set / "classifier.safetensors", seed=2)
+    run = pipeline.run("--input", write_sheet(tmp_path, ROWS[2:]))
+    assert run.status == 1
+    assert "The file is damaged or was replaced" in run.output
+
+
+@pytest.fixture(scope="module")
+def copied_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project whose library can be changed."""
+    copy = tmp_path_factory.mktemp("project") / "copy"
+    copy.mkdir()
+    for name in ("main.nf", "nextflow.config", "nextflow_schema.json"):
+        shutil.copy(PROJECT / name, copy)
+    for name in ("workflows", "modules", "bin", "conf", "src", "tools"):
+        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns(".runtime"))
+    (copy / ".venv").symlink_to(PROJECT / ".venv")
+    return copy
+
+
+def test_a_change_in_the_library_reruns_its_processes(
+    copied_project: Path, tmp_path: Path, model_set: Path
+) -> None:
+    library = copied_project / "src" / "virnucpro"
+    pipeline = Pipeline(
+        tmp_path, model_set, copied_project, {"PYTHONPATH": str(copied_project / "src")}
+    )
+    sheet = write_sheet(tmp_path, ROWS[2:])
+    assert pipeline.run("--input", sheet).status == 0
+    for module, rerun in [
+        ("training/__init__.py", set()),
+        ("calls/consensus.py", {"CLASSIFY", "SUMMARISE"}),
+        ("engine/device.py", {"EMBED_DNABERT_S", "EMBED_ESM2", "CLASSIFY", "SUMMARISE"}),
+    ]:
+        with (library / module).open("a") as text:
+            text.write("# changed\n")
+        run = pipeline.run("--input", sheet, "-resume")
+        assert run.status == 0, run.output
+        assert run.processes("COMPLETED") == rerun, module
+
+
+def test_an_installed_library_of_another_version_is_refused(
+    copied_project: Path, tmp_path: Path, model_set: Path
+) -> None:
+    with (copied_project / "src" / "virnucpro" / "task.py").open("a") as text:
+        text.write("# newer than the installed one\n")
+    run = Pipeline(tmp_path, model_set, copied_project).run(
+        "--input", write_sheet(tmp_path, ROWS[2:])
+    )
+    assert run.status == 1
+    assert "holds another version of virnucpro: rebuild it" in run.output
+
+
+def test_a_killed_run_resumes_to_the_same_tables(pipeline: Pipeline) -> None:
+    sheet = write_sheet(pipeline.folder, ROWS)
+    whole = pipeline.run("--input", sheet, "--shard_tokens", "20000", outdir="whole")
+    assert whole.status == 0, whole.output
+    shutil.rmtree(pipeline.folder / "work")
+
+    command = pipeline.command("--input", sheet, "--shard_tokens", "20000", "--outdir", "resumed")
+    environment = {**os.environ, "NXF_ANSI_LOG": "false"}
+    log = pipeline.folder / "log.txt"
+    with log.open("w") as out:
+        killed = subprocess.Popen(
+            command, cwd=pipeline.folder, env=environment, stdout=out, stderr=out,
+            start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while "CLASSIFY" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    assert "CLASSIFY" in log.read_text()
+    resumed = pipeline.run("--input", sheet, "--shard_tokens", "20000", "-resume", outdir="resumed")
+    assert resumed.status == 0, resumed.output
+    assert resumed.names("CACHED")
+    assert resumed.result_files() == whole.result_files()

@@ -1,0 +1,147 @@
+"""Which part of the library each executable really imports, and what is written down about it."""
+
+import ast
+import functools
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from virnucpro.engine import embed_task
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
+SCRIPTS = sorted(path.stem for path in (ROOT / "bin").glob("vnp_*.py"))
+IMPORT_AND_LIST = """
+import runpy, sys
+runpy.run_path(sys.argv[1], run_name="script")
+print("\\n".join(name for name in sys.modules if name.split(".")[0] in ("virnucpro", "torch")))
+"""
+
+
+@functools.cache
+def loaded_modules(script: str) -> frozenset[str]:
+    """Return the modules of virnucpro and torch that importing a script loads."""
+    path = ROOT / f"bin/{script}.py"
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_AND_LIST, path], capture_output=True, text=True, check=True
+    )
+    return frozenset(done.stdout.split())
+
+
+def module_path(name: str) -> Path | None:
+    stem = SOURCE.joinpath(*name.split("."))
+    candidates = (stem.with_suffix(".py"), stem / "__init__.py")
+    return next((path for path in candidates if path.exists()), None)
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return the modules of virnucpro that a file imports anywhere, functions included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return {n for n in names if n.split(".")[0] == "virnucpro" and module_path(n)}
+
+
+def reachable_modules(script: str) -> set[str]:
+    """Return what the script and the modules it reaches import, lazily or not."""
+    reached: set[str] = set()
+    new = imported_names(ROOT / f"bin/{script}.py")
+    while new:
+        reached |= new
+        new = (
+            set().union(*(imported_names(path) for n in new if (path := module_path(n)))) - reached
+        )
+    return reached
+
+
+def packages(modules) -> list[str]:
+    """Return the sub-packages among module names."""
+    names = (name.split(".") for name in modules)
+    return sorted({n[1] for n in names if n[0] == "virnucpro" and len(n) > 1
+                   and (SOURCE / "virnucpro" / n[1]).is_dir()})  # fmt: skip
+
+
+def written_in_script(script: str) -> list[str]:
+    """Return the list that the script hands to run_task."""
+    if script.startswith("vnp_embed_"):
+        return list(embed_task.LIBRARY)
+    tree = ast.parse((ROOT / f"bin/{script}.py").read_text())
+    (call,) = (n for n in ast.walk(tree) if isinstance(n, ast.Call)
+               and isinstance(n.func, ast.Name) and n.func.id == "run_task")  # fmt: skip
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    value = given.get("library") or call.args[2]
+    if isinstance(value, ast.Name):
+        (value,) = (n.value for n in ast.walk(tree) if isinstance(n, ast.Assign)
+                    and getattr(n.targets[0], "id", None) == value.id)  # fmt: skip
+    return list(ast.literal_eval(value))
+
+
+def written_in_pipeline() -> dict[str, list[str]]:
+    """Return process -> sub-packages of the table in workflows/library.nf."""
+    text = (ROOT / "workflows/library.nf").read_text()
+    table = re.search(r"def libraryPackages\(\) \{\s*\[(.*?)\n    \]", text, re.DOTALL)
+    assert table
+    rows = re.findall(r"^\s*(\w+): \[([^\]]*)\],?$", table[1], re.MULTILINE)
+    assert len(rows) == len(table[1].strip().splitlines())
+    return {process: re.findall(r"'(\w+)'", names) for process, names in rows}
+
+
+def process_of(script: str) -> str:
+    return script.removeprefix("vnp_").upper()
+
+
+def test_there_is_a_row_for_each_script():
+    assert sorted(written_in_pipeline()) == sorted(map(process_of, SCRIPTS))
+    assert len(SCRIPTS) == 6
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_lists_what_it_imports(script):
+    found = packages(loaded_modules(script) | reachable_modules(script))
+    assert found
+    assert sorted(written_in_script(script)) == found
+    assert written_in_pipeline()[process_of(script)] == found  # sorted, as people read it
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_two_ways_of_finding_imports_agree(script):
+    loaded = {name for name in loaded_modules(script) if name.startswith("virnucpro.")}
+    reached = reachable_modules(script) - {"virnucpro"}
+    parents = {name.rpartition(".")[0] for name in reached} - {"virnucpro"}
+    assert loaded <= reached | parents
+
+
+@pytest.mark.parametrize("script", [s for s in SCRIPTS if "embed" not in s])
+def test_torch_is_imported_by_the_encoders_only(script):
+    loaded = loaded_modules(script)
+    assert "virnucpro.task" in loaded and "torch" not in loaded
+    reached = (path for name in reachable_modules(script) if (path := module_path(name)))
+    for path in (ROOT / f"bin/{script}.py", *reached):
+        assert not re.search(r"^\s*(import|from) torch", path.read_text(), re.MULTILINE), path
+
+
+def test_the_encoders_do_import_torch():
+    assert "torch" in loaded_modules("vnp_embed_esm2")  # so that the test above can fail
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_process_runs_the_script_with_its_digest(script):
+    name = script.removeprefix("vnp_")
+    text = (ROOT / f"modules/local/{name}/main.nf").read_text()
+    assert f"process {process_of(script)} {{" in text
+    assert f"{script}.py " in text and "--library-digest ${library}" in text
+    workflow = (ROOT / "workflows/predict.nf").read_text()
+    assert f"library.{process_of(script)}" in workflow
+
+
+def test_the_library_under_test_is_that_of_this_checkout():
+    spec = importlib.util.find_spec("virnucpro")
+    assert spec and Path(str(spec.origin)).resolve().parent == (SOURCE / "virnucpro").resolve()

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Build virnucpro-cpu:VERSION and virnucpro-gpu:VERSION with podman or docker. usage: build_images.sh VERSION
+#   BASE_IMAGE  base of both images (default: the Dockerfile's)
+#   PIP_INDEX   Python package index (default: pip's own)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+builder=$(command -v podman || command -v docker) || {
+    echo "missing: podman or docker. Get it: apt-get install podman" >&2
+    exit 1
+}
+arguments=()
+[ -z "${BASE_IMAGE:-}" ] || arguments+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
+[ -z "${PIP_INDEX:-}" ] || arguments+=(--build-arg "PIP_INDEX_URL=$PIP_INDEX")
+for kind in cpu gpu; do
+    "$builder" build "${arguments[@]}" -t "virnucpro-$kind:$1" -f "containers/$kind/Dockerfile" .
+done

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# One line for each thing that `make setup` needs and this machine lacks, with how to get it on Debian.
+set -uo pipefail
+missing=0
+lacks() { echo "missing: $1. Get it: $2" >&2; missing=1; }
+
+python=${PYTHON:-python3}
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+    lacks "Python 3.10 or newer ($python)" "apt-get install python3, or PYTHON=/path/to/python3 make ..."
+elif ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+    lacks "the venv module of $python" "apt-get install python3-venv"
+fi
+
+java=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+[ "${java:-0}" -ge 17 ] || lacks "Java 17 or newer" "apt-get install default-jre-headless"
+
+# shellcheck disable=SC2016
+if ! command -v nextflow >/dev/null && ! command -v mvn >/dev/null; then
+    lacks "nextflow (25.04 or newer) or Maven, which assembles it" "apt-get install maven"
+fi
+exit $missing
