@@ -13,11 +13,11 @@ import torch
 from virnucpro.engine.device import DEVICE_CHOICES, choose_device, fix_numerics
 from virnucpro.errors import InputError
 from virnucpro.models.tokenizers import BpeTokenizer
-from virnucpro.training.compact import RECIPES, Trainer
+from virnucpro.training.compact import RECIPE, Trainer
 from virnucpro.training.labelled import read_frames
 from virnucpro.training.write_set import write_set
 
-TOKENIZER = Path(__file__).resolve().parents[1] / "assets/tokenizer.json"
+TOKENIZER = Path(__file__).resolve().parents[1] / "models/compact-500/tokenizer.json"
 
 log = logging.getLogger("train_compact")
 
@@ -40,7 +40,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", required=True, type=Path, help="folder of labelled chunks")
     parser.add_argument("--chunk-length", type=int, default=500, help="bp (default: 500)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the model set")
-    parser.add_argument("--recipe", choices=RECIPES, default="gpu", help="sizes (default: gpu)")
     parser.add_argument("--steps", type=int, help="default: as the recipe says")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=DEVICE_CHOICES, default="auto")
@@ -52,9 +51,7 @@ def train_and_write(args: argparse.Namespace) -> None:
     start = time.monotonic()
     device = choose_device(args.device)
     fix_numerics()
-    recipe = RECIPES[args.recipe]
-    if args.steps is not None:
-        recipe = dataclasses.replace(recipe, steps=args.steps)
+    recipe = RECIPE if args.steps is None else dataclasses.replace(RECIPE, steps=args.steps)
     train, val = (read_frames(args.data, args.chunk_length, split) for split in ("train", "val"))
     trainer = Trainer(recipe, BpeTokenizer(TOKENIZER), train, val, device, args.seed)
     log.info(
@@ -66,11 +63,10 @@ def train_and_write(args: argparse.Namespace) -> None:
     run = {
         "best_step": best["step"],
         "command": f"tools/train_compact.py --chunk-length {args.chunk_length} "
-        f"--recipe {args.recipe} --steps {recipe.steps} --seed {args.seed}",
+        f"--steps {recipe.steps} --seed {args.seed}",
         "data": f"labelled/{args.chunk_length}bp, val split by genome cluster",
         "device": name,
         "elapsed_s": round(time.monotonic() - start),
-        "recipe": args.recipe,
         "seed": args.seed,
         "steps": recipe.steps,
         "torch": str(torch.__version__),

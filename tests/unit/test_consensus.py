@@ -53,6 +53,8 @@ def test_a_chunk_takes_the_largest_score_of_either_side(frames, max_other, max_v
         ([(0.3, 0.7)] * 5, True, "low", 0.4),  # clear, but no chunk is confident
         ([(0.7, 0.3)] * 4, False, "review", -0.4),
         ([(0.4, 0.6)] * 50, True, "review", 0.2),
+        ([(0.36, 0.64)] * 5, True, "review", 0.28),
+        ([(0.34, 0.66)] * 5, True, "low", 0.32),
         ([(0.5, 0.5)], True, "review", 0.0),  # as the chunk's tie
         ([(0.6, 0.4)], False, "review", -0.2),
         # weights sqrt(0.64) and sqrt(0.36): (0.64 * 0.8 - 0.36 * 0.6) / 1.4
@@ -63,7 +65,7 @@ def test_a_chunk_takes_the_largest_score_of_either_side(frames, max_other, max_v
         ([(0.1, 0.9)] + [(0.3, 0.7)] * 9, True, "moderate", None),
         ([(0.1, 0.9)] + [(0.3, 0.7)] * 10, True, "low", None),
         # confident chunks of the other side do not support a call
-        ([(0.81, 0.1)] + [(0.0, 0.79)] * 20, True, "low", None),
+        ([(0.81, 0.1)] * 3 + [(0.0, 0.79)] * 17, True, "low", None),
     ],
 )
 def test_the_call_of_a_sequence(chunks, is_virus, tier, weighted_delta):

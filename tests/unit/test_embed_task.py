@@ -13,7 +13,7 @@ from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import file_sha256, write_component
 
 ROOT = Path(__file__).parents[2]
-TOKENIZER = ROOT / "assets/tokenizer.json"
+TOKENIZER = ROOT / "models/compact-500/tokenizer.json"
 
 
 @pytest.fixture

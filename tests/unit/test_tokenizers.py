@@ -9,7 +9,7 @@ from virnucpro.models import esm2
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 
 ROOT = Path(__file__).parents[2]
-TOKENIZER = ROOT / "assets/tokenizer.json"
+TOKENIZER = ROOT / "models/compact-500/tokenizer.json"
 GOLDEN = json.loads((ROOT / "tests/data/tokenizer/golden_tokens.json").read_text())["cases"]
 IDS = {case["name"]: case["ids"] for case in GOLDEN}
 

@@ -29,7 +29,7 @@ from virnucpro.training.measures import auroc, chunk_scores, measure
 
 CPU = torch.device("cpu")
 PROJECT = Path(__file__).resolve().parents[2]
-TOKENIZER = PROJECT / "assets/tokenizer.json"
+TOKENIZER = PROJECT / "models/compact-500/tokenizer.json"
 CHUNK_BP = 90
 TINY = Recipe(
     esm2.Config(1, 16, 2),
@@ -277,8 +277,14 @@ def test_a_written_set_is_loaded_and_scores_as_it_says(tmp_path, trainer, frames
     assert classifier.input_width == parts["classifier"]["input_width"] == 32
     assert parts["tokenizer"]["sha256"] == file_sha256(TOKENIZER)
 
+    encoders = writing._load_encoders(tmp_path, CPU)
+    features = torch.from_numpy(np.concatenate(encoders.embed(frames[0]), axis=1))
+    head = trainer.network.head
+    with torch.no_grad():
+        torch.testing.assert_close(head.bn1.running_mean, head.hidden_layer(features).mean(0))
+
     # the numpy classifier on stored encoders is the network that was trained, but for rounding
-    scores = classifier.scores(*writing._load_encoders(tmp_path, CPU).embed(frames[1]))
+    scores = classifier.scores(*encoders.embed(frames[1]))
     logits = trainer.logits(trainer._val_tokens)
     np.testing.assert_allclose(scores[:, 1], 1 / (1 + np.exp(-logits)), atol=5e-3)
 
@@ -295,7 +301,7 @@ def test_the_tool_trains_a_set(tmp_path, data, monkeypatch):
     spec = importlib.util.spec_from_file_location("tool", PROJECT / "tools/train_compact.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    monkeypatch.setitem(tool.RECIPES, "gpu", TINY)
+    monkeypatch.setattr(tool, "RECIPE", TINY)
     options = ["--chunk-length", "90", "--steps", "1", "--seed", "5", "--device", "cpu"]
     assert tool.main(["--data", str(data), "--out", str(tmp_path), *options]) == 0
     run = json.loads((tmp_path / "modelset.json").read_text())["measured"]["run"]

@@ -209,8 +209,8 @@ so are all segments of a genome; prokaryotes are split by genus, eukaryotes by s
 Training sources that turned out to be related to a validation source were left out. Only chunks
 with an open frame (no stop codon) can be used: {train_chunks:,} for training ({train_viral:,} of
 them viral, {train_frames:,} frames), {val_chunks:,} for validation. The sequences are public
-records (INSDC) taken from public repositories; rows under a licence for non-commercial use were
-left out.
+records (INSDC) taken from public repositories under MIT, BSD, Apache, GPL and other licences, some
+without one; rows under a licence for non-commercial use were left out.
 
 ## Figures
 
