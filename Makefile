@@ -38,7 +38,7 @@ clean: ## remove what runs leave behind, not the set-up
 # A set-up that is older than its locked requirements is made again.
 $(VENV)/setup.ok: containers/gpu/requirements.txt pyproject.toml
 	@PYTHON=$(PYTHON) tools/check_prerequisites.sh
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r containers/gpu/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(NEXTFLOW) -v

@@ -2,7 +2,7 @@
 """Join the shards of a sample into its result files, in the folder SAMPLE.
 
 Writes prediction_results.txt, prediction_results_highestscore.csv, sequences.tsv, contigs.tsv,
-viral.fasta and SAMPLE.summary.tsv; or an error and none of them.
+regions.bed, regions.gff3, viral.fasta and SAMPLE.summary.tsv; or an error and none of them.
 """
 
 import argparse

@@ -4,10 +4,14 @@
 #   PIP_INDEX   Python package index (default: pip's own)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-builder=$(command -v podman || command -v docker) || {
-    echo "missing: podman or docker. Get it: apt-get install podman" >&2
+if command -v podman >/dev/null; then
+    builder=podman
+elif docker info >/dev/null 2>&1; then # its client alone builds nothing
+    builder=docker
+else
+    echo "missing: podman, or docker with its service running. Get it: apt-get install podman" >&2
     exit 1
-}
+fi
 arguments=()
 [ -z "${BASE_IMAGE:-}" ] || arguments+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
 [ -z "${PIP_INDEX:-}" ] || arguments+=(--build-arg "PIP_INDEX_URL=$PIP_INDEX")

@@ -14,8 +14,9 @@ fi
 java=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
 [ "${java:-0}" -ge 17 ] || lacks "Java 17 or newer" "apt-get install default-jre-headless"
 
-# shellcheck disable=SC2016
-if ! command -v nextflow >/dev/null && ! command -v mvn >/dev/null; then
+tools=$(dirname "$0")
+if [ "$("$tools/find_nextflow.sh")" -ef "$tools/nextflow/nextflow" ] && ! command -v mvn >/dev/null &&
+    [ ! -e "${NXF_RUNTIME:-$tools/nextflow/.runtime}/ok" ]; then
     lacks "nextflow (25.04 or newer) or Maven, which assembles it" "apt-get install maven"
 fi
 exit $missing

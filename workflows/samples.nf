@@ -12,11 +12,16 @@ def readSamples(input, launch_dir) {
     return refuse("--input ${input}", found.collect { path -> sampleOf(path) }, [])
 }
 
-// A samplesheet is text whose first line names the columns sample and input.
+// A samplesheet is text whose first line names the columns sample and input. A .csv or .tsv file is
+// meant as one.
 def isSheet(path) {
     def head = path.withInputStream { stream -> new String(stream.readNBytes(4096), 'UTF-8') }
-    def columns = head.readLines() ? head.readLines()[0].split(/[,\t]/).collect { c -> bare(c) } : []
-    return 'sample' in columns && 'input' in columns
+    def columns = head.readLines() ? head.readLines()[0].split(/[,\t]/).collect { c -> bare(c).replace('"', '') } : []
+    def sheet = 'sample' in columns && 'input' in columns
+    if (!sheet && path.name ==~ /(?i).*\.(csv|tsv)/) {
+        error("--input ${path}: a samplesheet's first line names the columns sample and input (and input_2 for mates), separated by commas or tabs; this one's is: ${columns.join(', ')}")
+    }
+    return sheet
 }
 
 // One file given directly: the sample is called after it.
@@ -29,7 +34,7 @@ def sampleOf(path) {
 // Reads a CSV or TSV sheet; all faulty rows are reported together.
 def readSheet(sheet, launch_dir) {
     def separator = sheet.readLines()[0].contains('\t') ? '\t' : ','
-    def rows = sheet.splitCsv(header: true, sep: separator, strip: true).collect { row ->
+    def rows = sheet.splitCsv(header: true, sep: separator, strip: true, quote: '"').collect { row ->
         row.collectEntries { name, value -> [bare(name), bare(value)] }
     }
     def faults = []

@@ -118,6 +118,10 @@ def test_a_glob_makes_a_sample_of_each_file_and_chunk_length_counts(pipeline: Pi
             f"sample,input\ns,{DEMO}/contigs_a.fa.gz\nS,{DEMO}/contigs_b.fa.gz\n",
             ["more than one file would be the sample 's'"],
         ),
+        (
+            "sample,fastq_1\ns,x.fq\n",
+            ["a samplesheet's first line names the columns sample and input", "sample, fastq_1"],
+        ),
     ],
 )
 def test_all_faulty_rows_of_a_sheet_are_told_at_once(
@@ -137,7 +141,7 @@ def test_paths_resolve_beside_the_sheet_then_in_the_launch_folder(pipeline: Pipe
     (folder / "here.fa").write_text(f">beside\n{OPEN_FRAME}\n")
     (pipeline.folder / "here.fa").write_text(f">launch\n{OPEN_FRAME}\n")
     (pipeline.folder / "there.fa").write_text(f">launch\n{OPEN_FRAME}\n")
-    (folder / "s.csv").write_text("\ufeffsample,input\none,here.fa\ntwo,there.fa\n")
+    (folder / "s.csv").write_text('\ufeff"sample",input\none,"here.fa"\ntwo,there.fa\n')
     run = pipeline.run("--input", "sheets/s.csv")
     assert run.status == 0, run.output
     assert b"\nbeside\t" in run.table("one", "sequences.tsv")

@@ -17,7 +17,7 @@ from virnucpro.sequences.translate import translate_shard
 
 RESULTS = {
     "prediction_results.txt", "prediction_results_highestscore.csv", "sequences.tsv",
-    "contigs.tsv", "viral.fasta",
+    "contigs.tsv", "regions.bed", "regions.gff3", "viral.fasta",
 }  # fmt: skip
 CHUNK_BP = 300
 STOPS = "TAATTAATTAATTAA"  # one in each of the six frames
@@ -214,7 +214,8 @@ def test_no_records_give_header_only_tables(tmp_path, out):
     assert sum(counts.values()) == 0
     assert {path.name for path in out.iterdir()} == RESULTS
     assert (out / "viral.fasta").read_text() == ""
-    for name in RESULTS - {"viral.fasta"}:
+    assert (out / "regions.bed").read_text() == ""
+    for name in RESULTS - {"viral.fasta", "regions.bed"}:
         assert len((out / name).read_text().splitlines()) == 1, name
     assert (out / "prediction_results.txt").read_text() == (
         "Sequence_ID\tPrediction\tscore1\tscore2\n"

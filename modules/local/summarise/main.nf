@@ -10,7 +10,7 @@ process SUMMARISE {
 
     output:
     tuple val(meta), path("${meta.id}/prediction_results*"), emit: predictions
-    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,viral.fasta}"), emit: calls
+    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,regions.bed,regions.gff3,viral.fasta}"), emit: calls
     tuple val(meta), path("${meta.id}.summary.tsv"), emit: summary
     path 'versions.yml', topic: versions
 
@@ -28,7 +28,8 @@ process SUMMARISE {
     printf 'Sequence_ID\\tPrediction\\tscore1\\tscore2\\n' > ${meta.id}/prediction_results.txt
     printf 'Modified_ID\\tIs_Virus\\n' > ${meta.id}/prediction_results_highestscore.csv
     printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv > ${meta.id}/contigs.tsv
-    touch ${meta.id}/viral.fasta versions.yml
+    printf '##gff-version 3\\n' > ${meta.id}/regions.gff3
+    touch ${meta.id}/regions.bed ${meta.id}/viral.fasta versions.yml
     printf 'sample\\tsequences\\n${meta.id}\\t0\\n' > ${meta.id}.summary.tsv
     """
 }

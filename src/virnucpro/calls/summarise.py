@@ -20,6 +20,7 @@ from virnucpro.calls.consensus import (
     call_sequence,
     is_virus_frame,
 )
+from virnucpro.calls.regions import Region, bed_line, gff3_line, viral_regions
 from virnucpro.calls.scores_file import ScoreRow, read_scores
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
@@ -137,6 +138,8 @@ def _write_sequence(
     counts["chunks_nonviral"] += sum(not c.is_virus for c in calls.values())
     viral = [coordinates[k] for k, c in calls.items() if c.is_virus]
     tables.add_call(sequence_id, length_bp, call, viral)
+    if len(chunks) > 1:
+        tables.add_regions(sequence_id, viral_regions(calls, coordinates))
     if call and call.is_virus:
         tables.add_fasta(sequence_id, _join_chunks(chunks, coordinates))
 
@@ -169,6 +172,8 @@ class _ResultTables:
         self.consensus = self._open(CHUNKS_FILE, ())  # its header comes with sorting
         self.sequences = self._open("sequences.tsv", SEQUENCE_COLUMNS)
         self.contigs = self._open("contigs.tsv", CONTIG_COLUMNS)
+        self.bed = self._open("regions.bed", ())
+        self.gff3 = self._open("regions.gff3", ("##gff-version 3",))
         self.fasta = self._open("viral.fasta", ())
 
     def _open(self, name: str, columns: Iterable[str]) -> TextIO:
@@ -205,6 +210,12 @@ class _ResultTables:
             f"{call.num_chunks}\t{call.num_confident_viral}\t{call.num_confident_nonviral}\t"
             f"{call.num_ambiguous}\t{viral_share}\t{nonviral_share}\t{spans}\n"
         )
+
+    def add_regions(self, sequence_id: str, regions: list[Region]) -> None:
+        """Add the viral regions of a sequence."""
+        for number, region in enumerate(regions, start=1):
+            self.bed.write(bed_line(sequence_id, number, region))
+            self.gff3.write(gff3_line(sequence_id, number, region))
 
     def add_fasta(self, sequence_id: str, sequence: str) -> None:
         """Add a sequence that was called viral."""

@@ -16,7 +16,7 @@ from virnucpro.sequences.reader import InputFile, read_records
 logger = logging.getLogger(__name__)
 
 # ESM-2 tokens of the open frames per base pair, for cutting shards of about equal work.
-# bench/results/tokens_per_bp.json: 0.27 (150 bp reads) to 0.36 (500 bp chunks).
+# bench/results/tokens_per_bp.json: 0.24 (500 bp chunks), 0.33 (300 bp), 0.55 (150 bp reads).
 TOKENS_PER_BP = 0.3
 LINE_LENGTH = 60  # as Biopython wraps the original's chunk file
 RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\n"
