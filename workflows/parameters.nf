@@ -39,7 +39,7 @@ def checkParameters(values, command_line) {
     rules.each { name, rule ->
         def fault = values[name] == null ? (rule.required ? 'is required' : null) : typeFault(values[name], rule, name, command_line)
         if (fault) {
-            faults << "--${name} ${values[name] == null ? '' : values[name] + ' '}${fault}"
+            faults << "--${name} ${values[name] == null ? '' : "${values[name]} "}${fault}"
         }
     }
     if (faults) {

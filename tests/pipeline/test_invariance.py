@@ -18,13 +18,13 @@ def test_tables_do_not_depend_on_shards_threads_or_neighbours(shared_pipeline: P
         f"{s}/{t}" for s in ("contigs_a", "contigs_b", "reads") for t in TABLES
     } | {"summary.tsv"}
 
-    # about three shards a sample, two threads a task
+    # four shards of contigs_a, two threads a task
     (shared_pipeline.folder / "two.config").write_text("process.cpus = 2\n")
     three = shared_pipeline.run(
         "-c", "two.config", "--input", SHEET, "--shard_tokens", "10000", outdir="three"
     )
     assert three.status == 0, three.output
-    assert len([n for n in three.names("COMPLETED") if n.startswith("TRANSLATE contigs_a")]) == 3
+    assert len([n for n in three.names("COMPLETED") if n.startswith("TRANSLATE contigs_a")]) == 4
     assert three.result_files() == files
 
     many = shared_pipeline.run(
@@ -51,7 +51,7 @@ def test_a_lost_shard_is_an_error_and_no_table(pipeline: Pipeline) -> None:
     )
     assert run.status == 1
     assert (
-        "sample contigs_a: 3 shards expected, 2 .chunks.fna files came. Missing: contigs_a.00002"
+        "sample contigs_a: 4 shards expected, 3 .chunks.fna files came. Missing: contigs_a.00002"
         in run.output
     )
     assert not (run.outdir / "contigs_a").exists()
