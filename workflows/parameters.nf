@@ -84,6 +84,9 @@ def typeFault(value, rule, name, command_line) {
             return "was written as ${typed.group(1)} and read as a number: give it in a -params-file, in quotes"
         }
     }
+    if (rule.pattern && !(value.toString() ==~ rule.pattern)) {
+        return rule.errorMessage
+    }
     if (rule['enum'] && !(value.toString() in rule['enum'])) {
         return "must be one of ${rule['enum'].join(', ')}"
     }
