@@ -1,6 +1,8 @@
 """The two executables, in process."""
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,21 @@ def test_running_out_of_gpu_memory_has_a_status_of_its_own(folder, monkeypatch, 
     monkeypatch.setattr(embed_task, "embed", run_out)
     assert run_esm2(arguments("esm2", "a.frames.faa")) == 75
     assert "GPU memory ran out" in capsys.readouterr().err
+
+
+def test_embedding_a_sample_does_not_import_the_compiler(tmp_path: Path) -> None:
+    """torch._dynamo takes longer to import than a small sample to embed."""
+    model_set = ROOT / "models/compact-500"
+    (tmp_path / "s.frames.faa").write_text(">a\nMKV\n")
+    program = (
+        "import sys; from virnucpro.engine.embed_task import ESM2_TASK, run_embed; "
+        "status = run_embed(ESM2_TASK, None, sys.argv[1:]); "
+        "print(status, 'torch._dynamo' in sys.modules)"
+    )
+    encoder = model_set / "esm2.safetensors"
+    options = ["--frames", "s.frames.faa", "--encoder", encoder, "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *options, "--encoder-sha256", file_sha256(encoder)],
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["0", "False"]

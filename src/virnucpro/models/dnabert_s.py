@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from virnucpro.engine.packing import PackedBatch
 from virnucpro.models.attention import attend
 from virnucpro.models.pooling import mean_of_spans
+from virnucpro.models.token_embedding import TokenEmbedding
 
 # Published names and ours; "layers.*" stands for each layer.
 PUBLISHED_NAMES = {
@@ -54,7 +55,7 @@ class DnabertS(nn.Module):
         """Build a model with fresh weights."""
         super().__init__()
         self.config = config
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.width)
+        self.word_embeddings = TokenEmbedding(config.vocab_size, config.width)
         self.token_type = nn.Parameter(torch.zeros(config.width))
         self.norm = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))

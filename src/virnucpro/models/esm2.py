@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from virnucpro.engine.packing import PackedBatch
 from virnucpro.models.attention import attend
 from virnucpro.models.pooling import mean_of_spans
+from virnucpro.models.token_embedding import TokenEmbedding
 
 # The 33 tokens in the order of their ids, as in fair-esm's Alphabet "ESM-1b".
 ALPHABET = (
@@ -73,7 +74,7 @@ class ESM2(nn.Module):
         """Build a model with fresh weights."""
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(len(config.alphabet), config.width)
+        self.embed_tokens = TokenEmbedding(len(config.alphabet), config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.emb_layer_norm_after = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
 
