@@ -44,8 +44,15 @@ def taskKey(meta, pools, shards_per_task) {
     return groupKey("${meta.sample} ${group}".toString(), size)
 }
 
-// Returns [meta, files] of a task out of its [shard id, file] items; null without any frame.
-def taskInput(items) {
-    def filled = items.findAll { item -> item && item[1].size() > 0 }.sort { item -> item[0] }
-    return filled ? [[id: filled[0][0]], filled.collect { item -> item[1] }] : null
+// Returns a channel of tasks, [meta, frame files], out of [shard meta, frame file] and of the samples
+// without a shard, [sample meta, []], which fill their place in a pool. A pool that lost a sample to an
+// error comes last. Tasks without any frame are left out.
+def embeddingTasks(frames_ch, vacant_ch, pools, shards_per_task) {
+    return frames_ch
+        .map { meta, frames -> [taskKey(meta, pools, shards_per_task), [meta.id, frames]] }
+        .mix(vacant_ch.filter { meta, _files -> pools[meta.id] }.map { meta, _files -> [pools[meta.id], []] })
+        .groupTuple(remainder: true)
+        .map { _key, items -> items.findAll { item -> item && item[1].size() > 0 }.sort { item -> item[0] } }
+        .filter { items -> items }
+        .map { items -> [[id: items[0][0]], items.collect { item -> item[1] }] }
 }

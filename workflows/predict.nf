@@ -7,7 +7,7 @@ include { EMBED_ESM2      } from '../modules/local/embed_esm2/main'
 include { CLASSIFY        } from '../modules/local/classify/main'
 include { SUMMARISE       } from '../modules/local/summarise/main'
 include { libraryDigests  } from './library'
-include { assignPools ; isSmall ; taskInput ; taskKey } from './pools'
+include { assignPools ; embeddingTasks ; isSmall } from './pools'
 
 workflow PREDICT {
     take:
@@ -42,19 +42,13 @@ workflow PREDICT {
     }
 
     // [task meta, frame files]; a sample without a shard still counts in its pool
-    vacant_ch = SPLIT.out.chunks.filter { meta, files -> !files && esm2_pools[meta.id] }
-    dnabert_s_tasks_ch = TRANSLATE.out.frames
-        .map { meta, fna, _faa -> [taskKey(meta, dnabert_s_pools, settings.dnabert_s_shards), [meta.id, fna]] }
-        .mix(vacant_ch.map { meta, _files -> [dnabert_s_pools[meta.id], []] })
-        .groupTuple(remainder: true)
-        .map { _key, items -> taskInput(items) }
-        .filter { task -> task }
-    esm2_tasks_ch = TRANSLATE.out.frames
-        .map { meta, _fna, faa -> [taskKey(meta, esm2_pools, 1), [meta.id, faa]] }
-        .mix(vacant_ch.map { meta, _files -> [esm2_pools[meta.id], []] })
-        .groupTuple(remainder: true)
-        .map { _key, items -> taskInput(items) }
-        .filter { task -> task }
+    vacant_ch = SPLIT.out.chunks.filter { _meta, files -> !files }
+    dnabert_s_tasks_ch = embeddingTasks(
+        TRANSLATE.out.frames.map { meta, fna, _faa -> [meta, fna] }, vacant_ch, dnabert_s_pools, settings.dnabert_s_shards
+    )
+    esm2_tasks_ch = embeddingTasks(
+        TRANSLATE.out.frames.map { meta, _fna, faa -> [meta, faa] }, vacant_ch, esm2_pools, 1
+    )
 
     def numerics = [settings.device, settings.precision]
     EMBED_DNABERT_S(
@@ -86,7 +80,7 @@ workflow PREDICT {
         .map { _id, meta, chunks, table, scores -> [groupKey(meta.sample, meta.shards), [chunks, table, scores]] }
         .groupTuple(remainder: true)
         .map { key, shards -> [key.toString()] + shards.sort { s -> s[0].name }.transpose().collect { files -> files.flatten() } }
-        .mix(SPLIT.out.chunks.filter { _meta, files -> !files }.map { meta, _files -> [meta.id, [], [], []] })
+        .mix(vacant_ch.map { meta, _files -> [meta.id, [], [], []] })
 
     // [[id], records.tsv, shards.tsv, chunk files, chunk tables, score tables]
     parts_ch = SPLIT.out.lists
