@@ -1,7 +1,7 @@
 // Both embeddings of a shard's frames, joined by id -> its score table.
 process CLASSIFY {
     tag "${meta.id}"
-    label 'process_single'
+    label 'process_medium'
 
     input:
     tuple val(meta), path(frames), path(dnabert_s), path(esm2)

@@ -1,7 +1,7 @@
 // One sample's files -> chunk shards in input order, the list of shards, a row for each sequence.
 process SPLIT {
     tag "${meta.id}"
-    label 'process_single'
+    label 'process_low'
 
     input:
     tuple val(meta), path(inputs, stageAs: 'input/?/*'), val(ends), val(shard_tokens)

@@ -55,17 +55,17 @@ class Classifier:
         Args:
             dna: float32 [n, dna width], DNABERT-S; protein: float32 [n, protein width], ESM-2.
         """
-        features = np.concatenate((dna, protein), axis=1)  # DNA first, as in training
-        scores = np.empty((len(features), 2), np.float32)
+        scores = np.empty((len(dna), 2), np.float32)
         block = np.zeros((BLOCK_ROWS, self.input_width))
-        for start in range(0, len(features), BLOCK_ROWS):
-            rows = features[start : start + BLOCK_ROWS]
-            block[: len(rows)] = rows  # the last block is filled up, never shorter
+        for start in range(0, len(dna), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            count = len(dna[rows])
+            # DNA first, as in training; the last block is filled up, never shorter
+            block[:count] = np.concatenate((dna[rows], protein[rows]), axis=1)
             hidden = np.maximum(block @ self.hidden_weight.T + self.hidden_bias, 0)
             logits = hidden @ self.output_weight.T + self.output_bias
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-            probabilities = powers / powers.sum(axis=1, keepdims=True)
-            scores[start : start + len(rows)] = probabilities[: len(rows)]
+            scores[rows] = (powers / powers.sum(axis=1, keepdims=True))[:count]
         return scores
 
 
