@@ -104,7 +104,7 @@ def _named_records(
                 seen[sequence_id] += 1
                 if seen[sequence_id] > 1:
                     sequence_id += f"_dup{seen[sequence_id]}"
-            yield sequence_id, name, source.path.name, sequence
+            yield sequence_id, name, source.path.name.replace("\t", " "), sequence
 
 
 class ShardWriter:
