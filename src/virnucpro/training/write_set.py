@@ -28,7 +28,7 @@ from virnucpro.training.measures import Measures, measure
 DNABERT_S, ESM2 = "dnabert_s.safetensors", "esm2.safetensors"
 CLASSIFIER, TOKENIZER = "classifier.safetensors", "tokenizer.json"
 SOURCE = "trained from scratch by tools/train_compact.py"
-TOKENIZER_SOURCE = "DNABERT-2, huggingface.co/zhihan1996/DNABERT-2-117M, Apache-2.0"
+TOKENIZER_SOURCE = "DNABERT-2, zhihan1996/DNABERT-2-117M, Apache-2.0"
 LICENCE = "weights: as this project, see LICENSE; tokenizer.json: Apache-2.0 (DNABERT-2)"
 SMALLEST_LOGIT_P = 1e-30  # float32 probabilities below it would have an infinite logarithm
 
