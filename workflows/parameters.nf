@@ -42,6 +42,9 @@ def checkParameters(values, command_line) {
             faults << "--${name} ${values[name] == null ? '' : "${values[name]} "}${fault}"
         }
     }
+    if (values.device == 'cpu' && values.precision in ['fp16', 'bf16']) {
+        faults << "--precision ${values.precision} needs a GPU: with --device cpu use auto or fp32"
+    }
     if (faults) {
         error("Parameters:\n  ${faults.join('\n  ')}\nSee --help.")
     }

@@ -3,7 +3,10 @@
 def readSamples(input, launch_dir) {
     if (file(input, glob: false).exists()) {
         def path = file(input, glob: false)
-        return isSheet(path) ? readSheet(path, launch_dir) : [sampleOf(path)]
+        if (path.isDirectory()) {
+            error("--input ${input}: is a folder. Give a samplesheet, a file, or a quoted glob such as '${input}/*.fa.gz'.")
+        }
+        return isSheet(path) ? readSheet(path, launch_dir) : refuse("--input ${input}", [sampleOf(path)], [])
     }
     def found = [file(input)].flatten().findAll { p -> p.exists() }.sort { p -> p.toString() }
     if (!found) {
@@ -37,11 +40,14 @@ def readSheet(sheet, launch_dir) {
     def rows = sheet.splitCsv(header: true, sep: separator, strip: true, quote: '"').collect { row ->
         row.collectEntries { name, value -> [bare(name), bare(value)] }
     }
-    def faults = []
+    def faults = rows ? [] : ['the sheet has no rows']
     def samples = [:]
+    (rows ? rows[0].keySet() : []).findAll { name -> name ==~ /(?i)(input|fastq|mates?|reads?|r)_?-?2/ && name != 'input_2' }.each { name ->
+        faults << "column ${name}: mates stand in the column input_2"
+    }
     rows.eachWithIndex { row, n ->
         def where = "row ${n + 1} (${row.sample ?: 'no sample'})"
-        if (!(row.sample ==~ /[A-Za-z0-9][A-Za-z0-9._-]*/)) {
+        if (!(row.sample ==~ sampleName())) {
             faults << "${where}: a sample is called by letters, digits, '.', '_' and '-' only, e.g. ${(row.sample ?: 'sample_1').replaceAll(/[^A-Za-z0-9._-]/, '_')}"
         }
         if (!row.input) {
@@ -55,9 +61,8 @@ def readSheet(sheet, launch_dir) {
         def sample = samples.get(row.sample, [id: row.sample, files: [], ends: '', columns: columns])
         sample.files += paths
         sample.ends += row.input_2 ? '12' : '0'
-        if (sample.columns != columns) {
-            faults << "${where}: its further columns differ from those of the sample's first row"
-        }
+        // several rows of a sample: their different values side by side
+        sample.columns = sample.columns.collectEntries { name, value -> [name, columns[name] in value.tokenize(';') || !columns[name] ? value : [value, columns[name]].findAll { v -> v }.join(';')] }
     }
     return refuse("--input ${sheet}", samples.values() as List, faults)
 }
@@ -74,11 +79,24 @@ def resolve(text, sheet, launch_dir) {
 // Returns the samples, or stops with all that is wrong about them.
 def refuse(where, samples, faults) {
     def repeated = samples.countBy { s -> s.id.toLowerCase() }.findAll { _id, n -> n > 1 }.keySet()
-    def all = faults + repeated.collect { id -> "more than one file would be the sample '${id}'. Name them in a samplesheet" }
+    def names = samples.findAll { s -> s.id && (!(s.id ==~ sampleName()) || s.id in reservedNames()) && !faults.any { f -> f.contains("(${s.id})") } }
+        .collect { s -> "sample '${s.id}': needs another name (letters, digits, '.', '_', '-', not ${reservedNames().join(', ')}). Name it in a samplesheet" }
+    def dollars = samples.collectMany { s -> s.files }.findAll { f -> f instanceof java.nio.file.Path && f.name.contains('$') }
+        .collect { f -> "${f.name}: Nextflow cannot stage a file with a dollar sign in its name. Rename or link it" }
+    def all = faults + names + dollars + repeated.collect { id -> "more than one file would be the sample '${id}'. Name them in a samplesheet" }
     if (all) {
         error("${where}:\n  ${all.join('\n  ')}")
     }
     return samples
+}
+
+// What a sample may be called: it becomes a folder beside summary.tsv and pipeline_info.
+def sampleName() {
+    return /[A-Za-z0-9][A-Za-z0-9._-]*/
+}
+
+def reservedNames() {
+    return ['summary.tsv', 'pipeline_info']
 }
 
 // A cell without blanks and byte order mark.

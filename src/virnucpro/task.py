@@ -12,6 +12,7 @@ from pathlib import Path
 from virnucpro.errors import InputError
 
 EXIT_INPUT = 2
+EXIT_LIBRARY = 78  # the set-up's fault, not the input's
 
 
 def library_digest(packages: Sequence[str]) -> str:
@@ -80,13 +81,15 @@ def run_task(
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     program = Path(sys.argv[0]).stem
+    status = EXIT_LIBRARY
     try:
         if args.library_digest:
             check_library(args.library_digest, library)
+        status = EXIT_INPUT
         main(args)
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
-        return EXIT_INPUT
+        return status
     if args.process:
         write_versions(Path("versions.yml"), args.process, versions)
     return 0

@@ -15,7 +15,7 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
     """One run: odd file names, mates, a BAM, joined rows, an empty file, and three bad samples."""
     folder = pipeline.folder / "data here"
     folder.mkdir()
-    (folder / 'it\'s $(touch planted) "q".fa').write_text(f">x 1\n{OPEN_FRAME}\n")
+    (folder / 'it\'s `touch planted` "q".fa').write_text(f">x 1\n{OPEN_FRAME}\n")
     (folder / "r1.fq").write_text(f"@p\n{OPEN_FRAME[:150]}\n+\n{'I' * 144}\n")
     (folder / "r2.fq").write_text(f"@p\n{OPEN_FRAME[:99]}\n+\n{'I' * 99}\n")
     with gzip.open(folder / "second", "wt") as text:
@@ -39,7 +39,7 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
     (folder / "cut.fa.gz").write_bytes((folder / "whole.gz").read_bytes()[:-20])
     (folder / "sheet.tsv").write_text(
         "sample\tinput\tinput_2\n"
-        'odd\tit\'s $(touch planted) "q".fa\t\n'
+        'odd\tit\'s `touch planted` "q".fa\t\n'
         "pairs\tr1.fq\tr2.fq\n"
         "odd\tsecond\t\n"
         "bam\treads.bin\t\n"
@@ -119,6 +119,14 @@ def test_a_glob_makes_a_sample_of_each_file_and_chunk_length_counts(pipeline: Pi
             ["more than one file would be the sample 's'"],
         ),
         (
+            f"sample,input,input2\nsummary.tsv,{DEMO}/contigs_a.fa.gz,x\n",
+            [
+                "column input2: mates stand in the column input_2",
+                "sample 'summary.tsv': needs another name",
+            ],
+        ),
+        ("sample,input\n", ["the sheet has no rows"]),
+        (
             "sample,fastq_1\ns,x.fq\n",
             ["a samplesheet's first line names the columns sample and input", "sample, fastq_1"],
         ),
@@ -133,6 +141,16 @@ def test_all_faulty_rows_of_a_sheet_are_told_at_once(
     for text in words:
         assert text in run.output
     assert "Submitted process" not in run.output
+
+
+def test_a_dollar_in_a_file_name_and_a_folder_are_refused(pipeline: Pipeline) -> None:
+    (pipeline.folder / "p$1.fa").write_text(">x\nACG\n")
+    run = pipeline.run("--input", "p$1.fa")
+    assert run.status == 1
+    assert "p$1.fa: Nextflow cannot stage a file with a dollar sign in its name" in run.output
+    run = pipeline.run("--input", str(DEMO))
+    assert run.status == 1
+    assert "is a folder. Give a samplesheet, a file, or a quoted glob" in run.output
 
 
 def test_paths_resolve_beside_the_sheet_then_in_the_launch_folder(pipeline: Pipeline) -> None:

@@ -18,8 +18,22 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(devices, "_driver_cuda", lambda: 13000)
 
 
-def test_auto_without_a_gpu_is_the_cpu(no_gpu):
+def test_auto_without_a_gpu_is_the_cpu(no_gpu, monkeypatch):
+    monkeypatch.setattr(devices, "_gpu_is_there", lambda: False)
     assert devices.choose_device("auto") == CPU
+
+
+def test_auto_never_passes_over_a_gpu_that_is_there(no_gpu, monkeypatch):
+    monkeypatch.setattr(devices, "_gpu_is_there", lambda: True)
+    monkeypatch.setattr(devices, "_driver_cuda", lambda: 12020)
+    with pytest.raises(InputError, match="supports CUDA 12.2, this torch needs CUDA 13.0"):
+        devices.choose_device("auto")
+
+
+def test_the_driver_is_asked_for_its_version():
+    """Not replaced by a stand-in: 0 on a machine without a driver, else 1000 * major + ..."""
+    version = devices._driver_cuda()
+    assert version == 0 or version >= 11000
 
 
 @pytest.mark.parametrize("name, expected", [("auto", CUDA), ("cuda", CUDA), ("cpu", CPU)])

@@ -126,12 +126,12 @@ def test_other_errors_keep_their_traceback():
 
 def test_the_library_is_checked_before_the_task_runs(capsys):
     seen = []
-    assert run(seen.append, "--library-digest", "0" * 64) == 2
+    assert run(seen.append, "--library-digest", "0" * 64) == 78
     assert seen == [] and "expects 000000000000" in capsys.readouterr().err
     assert run(seen.append, "--library-digest", library_digest(["sequences"])) == 0
     assert len(seen) == 1
     wrong = library_digest(["calls"])  # of other sub-packages than the script's
-    assert run(seen.append, "--library-digest", wrong) == 2
+    assert run(seen.append, "--library-digest", wrong) == 78
 
 
 @pytest.mark.parametrize("name", ["split", "translate", "classify", "summarise"])
@@ -160,7 +160,7 @@ def test_an_executable_runs_by_its_name(tmp_path):
     assert "s: 1 sequences, 1 chunks" in done.stderr
     assert (tmp_path / "versions.yml").read_text().startswith('"SPLIT":\n  python: ')
     done = subprocess.run([*command, "0" * 64], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("vnp_split: error: the library at ")
+    assert done.returncode == 78 and done.stderr.startswith("vnp_split: error: the library at ")
     (tmp_path / "a.fa").write_text("ssc")
     done = subprocess.run([*command, digest], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("vnp_split: error: a.fa: is neither")

@@ -1,6 +1,8 @@
 """The device and precision to compute with, and the key that says which numbers to expect."""
 
+import ctypes
 import os
+from pathlib import Path
 
 import torch
 
@@ -27,15 +29,23 @@ class GpuMemoryError(Exception):
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device for "auto", "cpu" or "cuda"; auto takes a GPU where one is usable.
+    """Return the device for "auto", "cpu" or "cuda"; auto is the GPU where there is one.
 
-    Raises: InputError when a GPU is asked for and none is usable, with the reason.
+    Raises: InputError when a GPU is asked for, or there, and is not usable, with the reason.
     """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+    if name == "cpu":
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise InputError(f"--device cuda: {unusable_reason()}")
-    return torch.device("cuda")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if name == "auto" and not (_gpu_is_there() and _driver_cuda()):
+        return torch.device("cpu")
+    raise InputError(f"--device {name}: {unusable_reason()}")
+
+
+def _gpu_is_there() -> bool:
+    """Return whether this task has a GPU, whatever torch can do with it."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in HIDDEN
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def unusable_reason() -> str:
@@ -72,7 +82,13 @@ def unusable_reason() -> str:
 
 def _driver_cuda() -> int:
     """Return the CUDA version of the driver, 1000 * major + 10 * minor; 0 without a driver."""
-    return torch._C._cuda_getDriverVersion()  # type: ignore[attr-defined]
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    version = ctypes.c_int(0)
+    status = driver.cuDriverGetVersion(ctypes.byref(version))
+    return version.value if status == 0 else 0
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from virnucpro import task
 from virnucpro.embeddings.store import Provenance, write_embeddings
 from virnucpro.engine import device as devices
@@ -41,7 +43,7 @@ def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) 
     args = parse_args(kind, description, argv)
     try:
         return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
-    except devices.GpuMemoryError as error:
+    except (devices.GpuMemoryError, torch.OutOfMemoryError) as error:
         print(f"{Path(sys.argv[0]).stem}: error: {error}", file=sys.stderr)
         return EXIT_GPU_MEMORY
 
