@@ -24,12 +24,11 @@ from virnucpro.calls.regions import Region, bed_line, gff3_line, viral_regions
 from virnucpro.calls.scores_file import ScoreRow, read_scores
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
-from virnucpro.sequences.split import RECORDS_HEADER, SHARDS_HEADER
+from virnucpro.sequences.split import RECORDS_HEADER, SHARDS_HEADER, fasta_entry
 from virnucpro.sequences.translate import CHUNKS_HEADER, read_chunks
 from virnucpro.sequences.translation import FRAME_NAMES
 
 FRAMES_FILE, CHUNKS_FILE = "prediction_results.txt", "prediction_results_highestscore.csv"
-FASTA_LINE = 60
 CALLS = {True: "viral", False: "non-viral"}
 REASONS = ("empty", "too_short", "no_codon", "no_open_frame")
 CODON_BP = 3
@@ -219,8 +218,7 @@ class _ResultTables:
 
     def add_fasta(self, sequence_id: str, sequence: str) -> None:
         """Add a sequence that was called viral."""
-        lines = [sequence[i : i + FASTA_LINE] for i in range(0, len(sequence), FASTA_LINE)]
-        self.fasta.write(f">{sequence_id}\n" + "\n".join(lines) + "\n")
+        self.fasta.write(fasta_entry(sequence_id, sequence))
 
     def publish(self) -> None:
         """Sort the consensus as the original's groupby does, then rename all files."""

@@ -124,8 +124,7 @@ class ShardWriter:
         if self._shard is None:
             self._number += 1
             self._shard = (self._out / f"{self._shard_id()}.chunks.fna").open("w")
-        lines = [chunk[i : i + LINE_LENGTH] for i in range(0, len(chunk), LINE_LENGTH)]
-        self._shard.write(f">{name}\n" + "\n".join(lines) + "\n")
+        self._shard.write(fasta_entry(name, chunk))
         self._chunks += 1
         self._bp += len(chunk)
         if self._bp >= self._aim_bp:
@@ -149,6 +148,12 @@ class ShardWriter:
         """Close the files."""
         self._end_shard()
         self._manifest.close()
+
+
+def fasta_entry(name: str, sequence: str) -> str:
+    """Return a FASTA entry, wrapped; `sequence` is not empty."""
+    lines = [sequence[i : i + LINE_LENGTH] for i in range(0, len(sequence), LINE_LENGTH)]
+    return f">{name}\n" + "\n".join(lines) + "\n"
 
 
 def repeated_ids(records: Path) -> frozenset[str]:
