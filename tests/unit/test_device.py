@@ -86,9 +86,9 @@ def test_precision(name, device, expected):
     assert devices.choose_precision(name, device) == expected
 
 
-@pytest.mark.parametrize("name", ["fp16", "bf16"])
-def test_half_precision_on_a_cpu_is_refused(name):
-    with pytest.raises(InputError, match=f"--precision {name}: a CPU computes in fp32 only"):
+@pytest.mark.parametrize("name", ["fp16", "tf32", "fp8"])
+def test_a_precision_that_a_cpu_lacks_is_refused(name):
+    with pytest.raises(InputError, match=f"--precision {name}: a CPU computes in fp32 or bf16"):
         devices.choose_precision(name, CPU)
 
 
