@@ -18,7 +18,7 @@ DNA_SHA, PROTEIN_SHA = "d" * 64, "e" * 64
 
 
 def write(path, ids, data, sha256):
-    write_embeddings(path, ids, data, Provenance("any", sha256, "", "", {}, 1))
+    write_embeddings(path, ids, data, Provenance("any", sha256, "", "", {}, 1, 0))
     return path
 
 

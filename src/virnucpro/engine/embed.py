@@ -60,13 +60,16 @@ class Embeddings:
         distinct: float32 [m, d].
         row_of: int64 [n], row of each sequence in `distinct`.
         distinct_num_tokens: int64 [m], special tokens included.
-        num_recomputed: distinct sequences that overflowed and were computed in float32.
+        recomputed: bool [m], sequences that overflowed and were computed in float32.
+        gpu_busy: share of the time between the first and the last batch that the GPU computed;
+            nan on a CPU.
     """
 
     distinct: np.ndarray
     row_of: np.ndarray
     distinct_num_tokens: np.ndarray
-    num_recomputed: int
+    recomputed: np.ndarray
+    gpu_busy: float
 
     @property
     def vectors(self) -> np.ndarray:
@@ -111,9 +114,13 @@ def embed(
     num_tokens = np.zeros(len(distinct), dtype=np.int64)
     progress = _Progress(len(distinct))
     batches = _batches(tokenizer, distinct, token_budget)
-    run = _run_on_gpu if device.type == "cuda" else _run_on_cpu
+    clock = _GpuClock()
+    if device.type == "cuda":
+        results = _run_on_gpu(model, device, batches, tokenizer.filler_id, clock)
+    else:
+        results = _run_on_cpu(model, batches, tokenizer.filler_id, threads)
     try:
-        for batch, result in run(model, device, batches, tokenizer.filler_id, threads):
+        for batch, result in results:
             vectors[batch.rows] = result
             num_tokens[batch.rows] = batch.lengths
             progress.add(batch)
@@ -121,7 +128,8 @@ def embed(
         raise GpuMemoryError(
             f"GPU memory ran out at {token_budget} tokens a batch ({str(error).splitlines()[0]})."
         ) from error
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    overflowed: np.ndarray = np.logical_not(np.isfinite(vectors).all(axis=1))
+    bad = np.flatnonzero(overflowed)
     if len(bad) and dtype != torch.float32:
         log.info("%d of %d vectors overflowed: computing them in float32", len(bad), len(vectors))
         again = [distinct[row] for row in bad.tolist()]
@@ -134,7 +142,7 @@ def embed(
             f"finite, in float32 either ({len(bad)} such sequences). The sequence is empty or the "
             "model set is damaged."
         )
-    return Embeddings(vectors, row_of, num_tokens, len(bad))
+    return Embeddings(vectors, row_of, num_tokens, overflowed, clock.busy_share())
 
 
 @dataclass(frozen=True)
@@ -184,14 +192,19 @@ def _batches(tokenizer: Tokenizer, sequences: list[str], token_budget: int) -> I
 
 
 def _run_on_gpu(
-    model: Model, device: torch.device, batches: Iterator[_Batch], filler_id: int, threads: int
+    model: Model,
+    device: torch.device,
+    batches: Iterator[_Batch],
+    filler_id: int,
+    clock: "_GpuClock",
 ) -> Iterator[tuple[_Batch, np.ndarray]]:
     """Yield each batch with its vectors float32 [B, d], while the next ones are computed."""
-    launched: deque[tuple[_Batch, Tensor, torch.cuda.Event]] = deque()
+    launched: deque[tuple[_Batch, Tensor, torch.cuda.Event, torch.cuda.Event]] = deque()
 
     def fetch() -> tuple[_Batch, np.ndarray]:
-        batch, vectors, done = launched.popleft()
-        done.synchronize()
+        batch, vectors, begin, end = launched.popleft()
+        end.synchronize()
+        clock.add(begin, end)
         return batch, vectors.numpy()
 
     prepared = (
@@ -200,22 +213,45 @@ def _run_on_gpu(
         for ids, packed in [batch.on_host(filler_id)]
     )
     for batch, ids, packed in _ahead(prepared, PREPARED_BATCHES):
+        begin = torch.cuda.Event(enable_timing=True)
+        begin.record()
         with torch.inference_mode():
             packed = packed.to(device)
             vectors = model.pool(model(ids.to(device, non_blocking=True), packed), packed)
             host = torch.empty(vectors.shape, pin_memory=True)
             host.copy_(vectors, non_blocking=True)
-        done = torch.cuda.Event()
-        done.record()
-        launched.append((batch, host, done))
+        end = torch.cuda.Event(enable_timing=True)
+        end.record()
+        launched.append((batch, host, begin, end))
         if len(launched) > LAUNCHED_BATCHES:
             yield fetch()
     while launched:
         yield fetch()
 
 
+class _GpuClock:
+    """Adds up how long the GPU computed, from events before and behind each batch."""
+
+    def __init__(self) -> None:
+        self._first: torch.cuda.Event | None = None
+        self._last: torch.cuda.Event | None = None
+        self._busy_ms = 0.0
+
+    def add(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> None:
+        """Count a finished batch."""
+        self._first = self._first or begin
+        self._last = end
+        self._busy_ms += begin.elapsed_time(end)
+
+    def busy_share(self) -> float:
+        """Return the share of the time from the first event to the last; nan without any."""
+        if self._first is None or self._last is None:
+            return float("nan")
+        return self._busy_ms / self._first.elapsed_time(self._last)
+
+
 def _run_on_cpu(
-    model: Model, device: torch.device, batches: Iterator[_Batch], filler_id: int, threads: int
+    model: Model, batches: Iterator[_Batch], filler_id: int, threads: int
 ) -> Iterator[tuple[_Batch, np.ndarray]]:
     """Yield each batch with its vectors float32 [B, d]."""
 

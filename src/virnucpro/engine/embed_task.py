@@ -1,8 +1,12 @@
 """What the two embedding executables do: frame files in, one HDF5 for each out."""
 
 import argparse
+import json
 import logging
+import math
+import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +47,7 @@ DNABERT_S_TASK = EmbedTask("dnabert_s", ".frames.fna", ".dnabert_s.h5")
 def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) -> int:
     """Parse the arguments, embed, write; return the exit status."""
     args = parse_args(kind, description, argv)
+    os.environ.setdefault("RAYON_NUM_THREADS", str(args.threads))  # of the tokenizer
     try:
         return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
     except (devices.GpuMemoryError, torch.OutOfMemoryError) as error:
@@ -80,7 +85,9 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
         raise InputError("--frames: two files have the same name, so their outputs would too.")
     device = devices.choose_device(args.device)
     precision = devices.choose_precision(args.precision, device)
+    watch = Stopwatch()
     files = [read_frames(path) for path in args.frames]
+    watch.lap("read_s")
     engine = load_engine(
         args.encoder,
         args.encoder_sha256,
@@ -93,11 +100,13 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     if engine.encoder.architecture != kind.architecture:
         found = engine.encoder.architecture
         raise InputError(f"{args.encoder}: holds {found}, not {kind.architecture}.")
+    watch.lap("load_s")
     names = [name for ids, _ in files for name in ids]
     sequences = [sequence for _, sequences in files for sequence in sequences]
     result, engine = embed_within_memory(
         engine, load_tokenizer(engine.encoder, args), sequences, names, args.threads
     )
+    watch.lap("embed_s")
     start = 0
     for target, (ids, _) in zip(targets, files, strict=True):
         rows = result.row_of[start : start + len(ids)]
@@ -109,8 +118,33 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
             library_digest=task.library_digest(LIBRARY),
             numerics=engine.numerics,
             num_tokens=int(result.distinct_num_tokens[rows].sum()),
+            num_recomputed=int(result.recomputed[rows].sum()),
         )
         write_embeddings(Path(target), ids, result.distinct[rows], provenance)
+    watch.lap("write_s")
+    counts = {
+        "sequences": len(sequences),
+        "distinct": len(result.distinct),
+        "tokens": int(result.distinct_num_tokens.sum()),
+        "recomputed": int(result.recomputed.sum()),
+    }
+    busy = {} if math.isnan(result.gpu_busy) else {"gpu_busy": round(result.gpu_busy, 4)}
+    log.info("stages: %s", json.dumps({**watch.laps, **counts, **busy}))
+
+
+class Stopwatch:
+    """Seconds of each stage of a task."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note the seconds since the last lap."""
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
 
 
 def embed_within_memory(

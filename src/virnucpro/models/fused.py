@@ -86,7 +86,7 @@ class FusedESM2:
             y = add_layer_norm_fp8(
                 x, add, n1.weight, n1.bias, LAYER_NORM_EPS, shift=self._shifts[2 * i]
             )
-            qkv = linear_fp8(*y, *eight.qkv).add_(layer.qkv.bias)
+            qkv = linear_fp8(*y, *eight.qkv, layer.qkv.bias)
             x.addmm_(attend(qkv), layer.out.weight.t())
             y = add_layer_norm_fp8(
                 x, None, n2.weight, n2.bias, LAYER_NORM_EPS, shift=self._shifts[2 * i + 1]
