@@ -49,9 +49,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "--dtype",
-        choices=("float32", "float16"),
-        default="float32",
-        help="of the stored encoders (default: float32)",
+        choices=("auto", "float32", "float16"),
+        default="auto",
+        help="of the stored encoders; auto: float16 of float16 files",
     )
     parser.add_argument(
         "--sources",

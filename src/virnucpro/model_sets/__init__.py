@@ -1,1 +1,1 @@
-"""Model sets: official files in, checked and traced; no pipeline task runs this."""
+"""Model sets: built from official files, checked, listed. No task of the pipeline runs this."""

@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from virnucpro.errors import InputError
-from virnucpro.model_sets.progress import MIB, Progress
+from virnucpro.model_sets.download_progress import MIB, Progress
 
 BLOCK_BYTES = 1 << 16
 TIMEOUTS_S = (20.0, 60.0)  # to connect, and between two blocks

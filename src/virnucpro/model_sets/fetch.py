@@ -21,7 +21,7 @@ from virnucpro.model_sets.content_check import (
     write_text,
 )
 from virnucpro.model_sets.download import Retry, Transfer, check_space, download
-from virnucpro.model_sets.progress import shown
+from virnucpro.model_sets.download_progress import shown
 from virnucpro.model_sets.sources_table import OfficialSet, SourceFile
 
 log = logging.getLogger(__name__)
@@ -208,17 +208,20 @@ def exclusive(cache: Path) -> Iterator[None]:
 def build_with(dtype: str, store: Path | None) -> Build:
     """Return the builder of model sets, with these options; it loads torch when it is called."""
 
-    def build(files: LocalFiles, out: Path) -> None:
-        from virnucpro.model_sets.build import build_set
+    def build_set(files: LocalFiles, out: Path) -> None:
+        from virnucpro.model_sets.build import Request, build
 
-        build_set(
-            out,
-            esm2=files.esm2,
-            dnabert_s=files.dnabert_s,
-            classifier=files.classifier,
-            chunk_bp=files.chunk_bp,
-            dtype=dtype,
-            store=store,
+        build(
+            Request(
+                folder=out,
+                store=store or out.parent / "components",
+                esm2=files.esm2,
+                dnabert_s=files.dnabert_s,
+                classifier=files.classifier,
+                chunk_bp=files.chunk_bp,
+                dtype=dtype,
+                force=False,
+            )
         )
 
-    return build
+    return build_set
