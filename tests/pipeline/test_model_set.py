@@ -45,6 +45,10 @@ def test_a_set_in_a_store_runs_and_every_output_names_it(tmp_path: Path, model_s
     digest = set_digest(description)
     assert digest == set_digest(description_of(model_set))  # wherever the same files lie
     sums = {name: part["sha256"] for name, part in description["components"].items()}
+    (task,) = (t for t in run.tasks if t["process"].endswith("CLASSIFY"))
+    command = (Path(task["workdir"]) / ".command.sh").read_text()
+    for option, name in {"dnabert-s": "dnabert_s", "tokenizer": "tokenizer", "esm2": "esm2", "classifier": "classifier"}.items():  # fmt: skip
+        assert f"--{option}-sha256 {sums[name]}" in command  # what the join is refused by
     note = json.loads((run.outdir / "reads_1" / "provenance.json").read_text())
     assert note == {
         "model_set": "it's a set", "model_set_digest": digest, "components": sums,
