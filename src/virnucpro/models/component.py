@@ -41,7 +41,10 @@ def check_sha256(path: Path, expected: str) -> None:
     try:
         found = file_sha256(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
+            "--weights_dir, put the file where the tasks look for it."
+        ) from error
     if found != expected.lower():
         raise InputError(
             f"{path}: sha256 is {found}, expected {expected}. The file is damaged or another "
