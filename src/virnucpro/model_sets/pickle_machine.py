@@ -30,6 +30,8 @@ from virnucpro.model_sets.pickle_values import (
 
 MAX_PICKLE_BYTES = 4 << 20  # that of ESM-2 3B has 0.1 MB; each byte can cost 70 bytes of memory
 
+MAX_INTEGER_BITS = 128  # the magic number of the legacy format has 77
+
 
 @dataclass(frozen=True)
 class Content:
@@ -71,6 +73,8 @@ class _Machine:
     def step(self, opcode: str, argument: Any) -> None:
         """Do one opcode."""
         if opcode in PUSHED:
+            if isinstance(argument, int) and argument.bit_length() > MAX_INTEGER_BITS:
+                raise Refused(f"an integer of {argument.bit_length()} bits")
             self._stack.append(argument)
         elif opcode in NEW:
             self._stack.append(NEW[opcode]())
