@@ -18,6 +18,7 @@ FOLDER_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+LAYER_NORM_NAMES = {"gamma": "weight", "beta": "bias"}
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,21 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> tuple[dict[str, StoredTensor], Any]:
-    """Return the tensors of a file, and what else torch.save put there."""
+    """Return the tensors of a file, and what torch.save put there."""
     if path.suffix == ".safetensors":
-        return read_safetensors(path)[0], None
+        tensors, saved = read_safetensors(path)[0], None
+    else:
+        tensors, saved = _read_torch(path)
+    return {_modern(name): tensor for name, tensor in tensors.items()}, saved
+
+
+def _modern(name: str) -> str:
+    """Return weight and bias for gamma and beta, under which transformers 5 still saves some."""
+    module, _, kind = name.rpartition(".")
+    return f"{module}.{LAYER_NORM_NAMES.get(kind, kind)}" if module.endswith("LayerNorm") else name
+
+
+def _read_torch(path: Path) -> tuple[dict[str, StoredTensor], Any]:
     file = read_torch_file(path)
     value = file.value
     if isinstance(value, Object):
