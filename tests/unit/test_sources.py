@@ -204,6 +204,12 @@ def test_another_checkpoint_is_refused(tmp_path, change, words):
         plan_esm2(path)
 
 
+def test_a_config_json_beside_a_checkpoint_is_not_its_own(tmp_path):
+    (tmp_path / "config.json").write_text("[]")
+    path = published.save_fair(published.fair_esm2(1, 32, 2), tmp_path / "esm2.pt")
+    assert plan_esm2(path).files == (path,)
+
+
 def test_a_model_without_token_dropout_is_refused(tmp_path):
     model = published.fair_esm2(1, 32, 2)
     path = published.save_fair(model, tmp_path / "e.pt", token_dropout=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from virnucpro.errors import InputError
 from virnucpro.model_sets.plan import Plan, check_encoder
 from virnucpro.model_sets.stored_tensor import StoredTensor
-from virnucpro.model_sets.weights import Weights, read_weights
+from virnucpro.model_sets.weights import Weights, read_weights, with_config_beside
 from virnucpro.models import dnabert_s
 
 PUBLISHED_WIDTH, PUBLISHED_HEADS = 768, 12  # for a file of weights without its config.json
@@ -20,7 +20,7 @@ def plan_dnabert_s(path: Path) -> Plan:
 
     Raises: InputError for a file that is not DNABERT-S or not complete, naming what is wrong.
     """
-    weights = read_weights(path)
+    weights = with_config_beside(read_weights(path))
     tensors = {name.removeprefix("bert."): t for name, t in weights.tensors.items()}
     config = _config(weights, tensors)
     plan = Plan(

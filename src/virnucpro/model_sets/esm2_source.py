@@ -136,6 +136,8 @@ def _heads_of_checkpoint(weights: Weights) -> int:
 def _heads_of_config(weights: Weights) -> int:
     """Return the heads that config.json states, after a look at the rest of it."""
     config = weights.config
+    if not config:
+        raise InputError(f"{weights.path}: has no config.json. Copy the whole folder.")
     faults = [
         f"{name} is {config[name]!r}, expected {wanted[0]!r}"
         for name, wanted in HUGGING_FACE_CONFIG.items()

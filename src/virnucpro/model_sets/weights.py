@@ -1,6 +1,6 @@
 """Published weights as people have them: one file, or a Hugging Face folder, sharded or not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,15 @@ class Weights:
     Attributes:
         path: as the user gave it.
         files: with the numbers, and config.json where there is one.
+        config: content of the folder's config.json; empty without one, and for a file.
         tensors: by their published names.
-        config: content of config.json; empty without one.
         saved: what a file of torch.save held, None otherwise.
     """
 
     path: Path
     files: tuple[Path, ...]
-    tensors: dict[str, StoredTensor]
     config: dict[str, Any]
+    tensors: dict[str, StoredTensor]
     saved: Any = None
 
 
@@ -50,17 +50,19 @@ def read_weights(path: Path) -> Weights:
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder.")
     tensors, saved = _read_file(path)
-    config = path.parent / "config.json"
-    return Weights(path, (path,), tensors, read_json(config) if config.exists() else {}, saved)
+    return Weights(path, (path,), {}, tensors, saved)
+
+
+def with_config_beside(weights: Weights) -> Weights:
+    """Return the weights of a file with the config.json of its folder, where there is one."""
+    files, config = _with_config(weights.files[0].parent, [weights.files[0]])
+    return replace(weights, files=files, config=config) if not weights.config else weights
 
 
 def _read_folder(folder: Path) -> Weights:
     found = next((folder / name for name in FOLDER_FILES if (folder / name).exists()), None)
     if found is None:
         raise InputError(f"{folder}: has no weights. Expected one of {', '.join(FOLDER_FILES)}.")
-    config = folder / "config.json"
-    if not config.exists():
-        raise InputError(f"{folder}: has no config.json. Copy the whole folder.")
     shards = _shards(found) if found.suffix == ".json" else [found]
     tensors: dict[str, StoredTensor] = {}
     for shard in shards:
@@ -68,7 +70,13 @@ def _read_folder(folder: Path) -> Weights:
         if both := sorted(tensors.keys() & new.keys()):
             raise InputError(f"{shard}: has {both[0]}, which another shard has too.")
         tensors |= new
-    return Weights(folder, (*shards, config), tensors, read_json(config))
+    return Weights(folder, *_with_config(folder, shards), tensors)
+
+
+def _with_config(folder: Path, files: list[Path]) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    """Return the files, config.json among them where there is one, and its content."""
+    config = folder / "config.json"
+    return ((*files, config), read_json(config)) if config.exists() else (tuple(files), {})
 
 
 def _shards(index: Path) -> list[Path]:
