@@ -11,12 +11,14 @@ import io
 import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from virnucpro.model_sets.allow_list import ALLOWED, OBJECTS, STORAGES
 from virnucpro.model_sets.pickle_values import (
     REBUILD,
+    Damaged,
     Global,
     Object,
     Refused,
@@ -30,6 +32,7 @@ from virnucpro.model_sets.pickle_values import (
 
 MAX_PICKLE_BYTES = 4 << 20  # that of ESM-2 3B has 0.1 MB; each byte can cost 70 bytes of memory
 
+MAX_SHOWN = 10  # names in a message
 MAX_INTEGER_BITS = 128  # the magic number of the legacy format has 77
 
 
@@ -45,8 +48,9 @@ class Content:
 def read_pickle(data: bytes) -> Content:
     """Return the content of the first pickle in `data`; bytes after it are not looked at.
 
-    Raises: Refused, naming the global or opcode, or saying that the pickle is damaged.
+    Raises: Refused, naming the globals or the opcode; Damaged, when it cannot be parsed.
     """
+    _refuse_globals(data)
     machine = _Machine()
     stream = io.BytesIO(data[:MAX_PICKLE_BYTES])
     try:
@@ -57,8 +61,20 @@ def read_pickle(data: bytes) -> Content:
     except (ValueError, IndexError, KeyError) as error:
         if len(data) > MAX_PICKLE_BYTES:
             raise Refused(f"a pickle of more than {MAX_PICKLE_BYTES >> 20} MiB") from error
-        raise Refused("a damaged pickle") from error
+        raise Damaged("a damaged pickle") from error
     raise AssertionError("genops ends with STOP or raises")
+
+
+def _refuse_globals(data: bytes) -> None:
+    """Refuse what is spelt out in the pickle before a step of it is done, all names at once."""
+    names = []
+    with suppress(ValueError):  # the machine says what is damaged
+        for opcode, argument, _ in pickletools.genops(data[:MAX_PICKLE_BYTES]):
+            if opcode.name in ("GLOBAL", "INST"):
+                names.append(str(argument).replace(" ", ".", 1))
+    if faults := [shown(name) for name in dict.fromkeys(names) if name not in ALLOWED]:
+        more = f" and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
+        raise Refused(f"the global {', '.join(faults[:MAX_SHOWN])}{more}")
 
 
 class _Machine:
@@ -158,9 +174,6 @@ class _Machine:
         name, module = self._stack.pop(), self._stack.pop()
         self._name(expect(module, str, "STACK_GLOBAL"), expect(name, str, "STACK_GLOBAL"))
 
-    def _inst(self, argument: str) -> None:
-        raise Refused(f"the global {shown(argument.replace(' ', '.'))} (opcode INST)")
-
     def _name(self, module: str, name: str) -> None:
         full = f"{module}.{name}"
         if full not in ALLOWED or "." in name:
@@ -215,6 +228,7 @@ NEW: dict[str, Callable[[], Any]] = {
 }
 PUSHED = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING"),  # as Python 2 has them
     *("BINBYTES", "SHORT_BINBYTES"),
     *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
 }

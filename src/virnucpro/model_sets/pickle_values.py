@@ -18,6 +18,10 @@ class Refused(Exception):
     """The pickle holds something that a checkpoint does not need; the text names it."""
 
 
+class Damaged(Refused):
+    """The bytes are no pickle, or a broken one."""
+
+
 @dataclass(frozen=True)
 class Global:
     """The name of a class or function, never the thing."""

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 from virnucpro.errors import InputError
 from virnucpro.model_sets.pickle_machine import MAX_PICKLE_BYTES, Content, read_pickle
-from virnucpro.model_sets.pickle_values import Object, Refused, Storage, TensorView
+from virnucpro.model_sets.pickle_values import Damaged, Object, Refused, Storage, TensorView
 from virnucpro.model_sets.stored_tensor import DTYPES, StoredTensor
 
-ZIP_START, PICKLE_START = b"PK\x03\x04", b"\x80"
+ZIP_START = b"PK\x03\x04"
 LOCAL_HEADER_BYTES = 30  # of a zip entry, before its name and extra field
 LITTLE = b"little"
 ENCRYPTED = 1  # bit of a zip entry's flags
@@ -58,13 +58,11 @@ def read_torch_file(path: Path) -> TorchFile:
             stream.seek(0)
             if start == ZIP_START:
                 return _read_zip(path, stream)
-            if start.startswith(PICKLE_START):
-                return _read_legacy(path, stream)
+            return _read_legacy(path, stream)
     except Refused as error:
         raise InputError(f"{path}: refused, it holds {error}. Nothing of it was run.") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    raise InputError(f"{path}: is no file of torch.save. Give the published file as it is.")
 
 
 def state_of_module(value: Object) -> dict[str | int, Any]:
@@ -137,7 +135,12 @@ def _start_of_data(path: Path, stream: BinaryIO, entry: zipfile.ZipInfo) -> int:
 
 def _read_legacy(path: Path, stream: BinaryIO) -> TorchFile:
     """Read the format before torch 1.6: five pickles, then size and numbers of each storage."""
-    magic = _next_pickle(stream).value
+    try:
+        magic = _next_pickle(stream).value
+    except Damaged as error:
+        raise InputError(
+            f"{path}: is no file of torch.save. Give the published file as it is."
+        ) from error
     if magic != LEGACY_MAGIC:
         raise Refused("a bare pickle, not a file of torch.save")
     if _next_pickle(stream).value != LEGACY_PROTOCOL:
