@@ -1,0 +1,63 @@
+"""virnucpro models build: make a model set from official files.
+
+Files of torch.save are read as data, by a list of what they may name (--show-allowed); nothing in
+them is run. Components go into a store, each once, under its sha256; the set refers to them.
+"""
+
+import argparse
+from pathlib import Path
+
+from virnucpro.model_sets.allow_list import as_text
+
+MIN_CHUNK_BP = 30  # as the pipeline's --chunk_length
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the sub-command."""
+    parser = commands.add_parser(
+        "build",
+        help="make a model set from official files",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("-o", "--output", type=Path, required=True, metavar="SET", help="folder of the new set")
+    add("--esm2", type=Path, required=True, metavar="PATH",
+        help="fair-esm's .pt, of any size, or a Hugging Face folder")  # fmt: skip
+    add("--dnabert-s", type=Path, required=True, metavar="PATH",
+        help="DNABERT-S's folder, or the weights in it, beside tokenizer.json")  # fmt: skip
+    add("--classifier", type=Path, required=True, metavar="PATH",
+        help="the original's .pth, a state dict, or safetensors")  # fmt: skip
+    add("--chunk-length", type=_chunk_bp, metavar="BP",
+        help="that the classifier was trained on; needed when it is an unknown one")  # fmt: skip
+    add("--dtype", choices=("auto", "float32", "float16"), default="auto",
+        help="of the stored encoders; auto: float16 of float16 files")  # fmt: skip
+    add("--store", type=Path, metavar="DIR", help="for components; default: SET/../components")
+    add("--force", action="store_true", help="replace the modelset.json of an existing set")
+    add("--show-allowed", action="version", version=as_text(),
+        help="print all that a file of torch.save may name, and stop")  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def _chunk_bp(text: str) -> int:
+    if not text.isdecimal() or int(text) < MIN_CHUNK_BP:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {MIN_CHUNK_BP} on")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the set."""
+    from virnucpro.model_sets.build import Request, build
+
+    request = Request(
+        folder=args.output,
+        store=args.store or args.output.parent / "components",
+        esm2=args.esm2,
+        dnabert_s=args.dnabert_s,
+        classifier=args.classifier,
+        chunk_bp=args.chunk_length,
+        dtype=args.dtype,
+        force=args.force,
+    )
+    print(build(request))
+    return 0

@@ -1,0 +1,22 @@
+"""virnucpro models list: the model sets that some folders hold."""
+
+import argparse
+from pathlib import Path
+
+from virnucpro.model_sets.listing import FOLDERS_VARIABLE, default_folders, list_sets
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the sub-command."""
+    parser = commands.add_parser("list", help="print the model sets of some folders")
+    parser.add_argument(
+        "folders", type=Path, nargs="*", metavar="FOLDER",
+        help=f"sets, or folders of sets; default: the embedded ones and ${FOLDERS_VARIABLE}",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    print(list_sets(args.folders or default_folders()))
+    return 0
