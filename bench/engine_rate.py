@@ -31,6 +31,7 @@ from virnucpro.engine import device as devices
 from virnucpro.engine.embed import _batches
 from virnucpro.engine.packing import PackedBatch
 from virnucpro.models.fused import FusedDnabertS, FusedESM2
+from virnucpro.models.fused_fp8 import FusedESM2Fp8
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 
 ROUND_S = 2.0
@@ -95,7 +96,9 @@ def make(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> 
         return FusedDnabertS(plain), BpeTokenizer(args.tokenizer)
     plain = random_esm2(args.model.removeprefix("esm2-"), device, dtype)
     plain.attention = args.attention
-    return FusedESM2(plain, fp8=args.precision == "fp8"), EsmTokenizer(plain.config.alphabet)
+    return (FusedESM2Fp8 if args.precision == "fp8" else FusedESM2)(plain), EsmTokenizer(
+        plain.config.alphabet
+    )
 
 
 def prepare(

@@ -23,6 +23,7 @@ from virnucpro.engine.embed import embed
 from virnucpro.engine.official import published_state, transformers_state
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.fused import FusedESM2
+from virnucpro.models.fused_fp8 import FusedESM2Fp8
 from virnucpro.models.tokenizers import EsmTokenizer
 
 TIE = 0.01
@@ -69,7 +70,7 @@ def embed_as(model: ESM2, sequences: list[str], precision: str) -> np.ndarray:
     device = next(model.parameters()).device
     is_half = precision in ("fp16", "bf16", "fp8")
     model.attention = "triton" if is_half else "sdpa"
-    runner: Any = FusedESM2(model, fp8=precision == "fp8") if is_half else model
+    runner: Any = (FusedESM2Fp8 if precision == "fp8" else FusedESM2)(model) if is_half else model
     budget = devices.token_budget(model, precision, device)
     return embed(runner, EsmTokenizer(model.config.alphabet), sequences, budget).vectors
 

@@ -13,6 +13,7 @@ from virnucpro.models.attention import why_no_triton
 from virnucpro.models.tokenizers import EsmTokenizer
 
 fused_models = pytest.importorskip("virnucpro.models.fused", reason="no Triton")
+FusedESM2Fp8 = pytest.importorskip("virnucpro.models.fused_fp8", reason="no Triton").FusedESM2Fp8
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no usable NVIDIA GPU")
 
 TOKENIZER = EsmTokenizer(esm2.ALPHABET)
@@ -63,13 +64,15 @@ def test_float32_agrees_with_the_cpu(model):
     )
 
 
-def fused(model, dtype, **options):
+def fused(model, dtype, eight_bits=False):
     if reason := why_no_triton(torch.device("cuda")):
         pytest.skip(reason)
     plain = on_gpu(model, dtype)
     plain.attention = "triton"
-    return fused_models.FusedESM2(plain, **options) if isinstance(plain, esm2.ESM2) else (
-        fused_models.FusedDnabertS(plain))  # fmt: skip
+    if eight_bits:
+        return FusedESM2Fp8(plain)
+    make = fused_models.FusedESM2 if isinstance(plain, esm2.ESM2) else fused_models.FusedDnabertS
+    return make(plain)
 
 
 def fp8(model):
@@ -77,7 +80,7 @@ def fp8(model):
         pytest.skip("DNABERT-S has no 8-bit form")
     if model.config.width % 16 or torch.cuda.get_device_capability() < (8, 9):
         pytest.skip("8-bit products need compute capability 8.9")
-    return fused(model, torch.float16, fp8=True)
+    return fused(model, torch.float16, eight_bits=True)
 
 
 FORMS = {

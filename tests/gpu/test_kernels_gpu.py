@@ -146,17 +146,25 @@ def eight_bits():
         pytest.skip("8-bit products need compute capability 8.9")
 
 
-def test_eight_bit_norm_adds_in_place_and_scales_rows():
-    eight_bits()
-    from virnucpro.kernels.norm import add_layer_norm_fp8
+def test_layer_norm_adds_in_place():
+    from virnucpro.kernels.norm import layer_norm
 
     x, add, weight, bias = random(100, 320), random(100, 320), random(320), random(320)
-    shift = torch.randn(320, device=DEVICE)
     summed = x + add
-    moved = summed.double() + shift.double()
-    expected = torch.nn.functional.layer_norm(moved, (320,), weight.double(), bias.double(), 1e-5)
-    eight, scales = add_layer_norm_fp8(x, add, weight, bias, 1e-5, shift=shift)
+    expected = layer_norm(summed.clone(), weight, bias, 1e-5)
+    assert torch.equal(layer_norm(x, weight, bias, 1e-5, add=add), expected)
     assert torch.equal(x, summed)
+
+
+def test_eight_bit_norm_scales_rows():
+    eight_bits()
+    from virnucpro.kernels.norm import layer_norm_fp8
+
+    x, weight, bias = random(100, 320), random(320), random(320)
+    shift = torch.randn(320, device=DEVICE)
+    moved = x.double() + shift.double()
+    expected = torch.nn.functional.layer_norm(moved, (320,), weight.double(), bias.double(), 1e-5)
+    eight, scales = layer_norm_fp8(x, weight, bias, 1e-5, shift=shift)
     assert error(eight.double() * scales, expected) < FP8_ROUNDING
     assert float(eight.float().abs().amax(1).min()) == 448  # each row uses the whole range
 

@@ -93,8 +93,10 @@ def test_a_precision_that_a_cpu_lacks_is_refused(name):
 
 
 def test_the_key_names_everything_and_is_json():
-    key = devices.numerics_key(CPU, "fp32", 2048)
-    assert set(key) == {"attention", "device", "engine", "precision", "token_budget", "torch"}
+    key = devices.numerics_key(CPU, "fp32", 2048, "plain", "sdpa")
+    assert set(key) == {
+        "attention", "device", "engine", "path", "precision", "token_budget", "torch"
+    }  # fmt: skip
     assert json.loads(json.dumps(key)) == key
     assert key["device"].startswith("cpu ") and key["token_budget"] == 2048
 

@@ -111,7 +111,8 @@ def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:
         log.warning("the plain path, some times slower: %s", reason)
         return encoder
     from virnucpro.models.fused import FusedDnabertS, FusedESM2
+    from virnucpro.models.fused_fp8 import FusedESM2Fp8
 
     if isinstance(encoder, ESM2):
-        return FusedESM2(encoder, fp8=precision == "fp8")
+        return FusedESM2Fp8(encoder) if precision == "fp8" else FusedESM2(encoder)
     return FusedDnabertS(encoder)

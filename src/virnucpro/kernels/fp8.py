@@ -23,21 +23,18 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (wide / scales).to(FP8), scales
 
 
-def linear_fp8(
-    x: Tensor, scales: Tensor, weight: Tensor, weight_scales: Tensor, bias: Tensor | None = None
-) -> Tensor:
-    """Return (x * scales) (weight * weight_scales)' + bias as float16 [T, N].
+def linear_fp8(x: Tensor, scales: Tensor, weight: Tensor, weight_scales: Tensor) -> Tensor:
+    """Return (x * scales) (weight * weight_scales)' as float16 [T, N].
 
     Args:
         x: float8_e4m3fn [T, K]; scales: float32 [T, 1].
-        weight: float8_e4m3fn [N, K]; weight_scales: float32 [N, 1]; bias: float16 [N].
+        weight: float8_e4m3fn [N, K]; weight_scales: float32 [N, 1].
     """
     return torch._scaled_mm(
         x,
         weight.t(),
         scale_a=scales,
         scale_b=weight_scales.t(),
-        bias=bias,
         out_dtype=torch.float16,
         use_fast_accum=True,  # sums in float32 cost a fifth of the rate, and add little exactness
     )

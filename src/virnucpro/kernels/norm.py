@@ -9,33 +9,37 @@ from virnucpro.kernels.fp8 import FP8, scale_of
 
 
 def layer_norm(
-    x: Tensor, weight: Tensor, bias: Tensor, eps: float, *, shift: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    *,
+    shift: Tensor | None = None,
+    add: Tensor | None = None,
 ) -> Tensor:
-    """Return the layer norm [T, D] of x + shift, computed in float32.
+    """Return the layer norm [T, D] of x + add + shift, computed in float32.
 
     Args:
-        x: [T, D].
+        x: [T, D]; with `add`, x + add is written to it.
         weight: [D]; likewise bias.
         shift: float32 [D], for every row. None: zeros.
+        add: [T, D] in the type of x. None: zeros.
     """
     out = torch.empty_like(x)
-    _launch(x, None, shift, weight, bias, out, None, eps)
+    _launch(x, add, shift, weight, bias, out, None, eps)
     return out
 
 
-def add_layer_norm_fp8(
-    x: Tensor, add: Tensor | None, weight: Tensor, bias: Tensor, eps: float, *, shift: Tensor
+def layer_norm_fp8(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float, *, shift: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Add to x in place, and return the layer norm of x + shift in 8 bits.
+    """Return the layer norm of x + shift in 8 bits.
 
-    Args:
-        x: [T, D]; x + add is written to it.
-        add: [T, D] in the type of x. None: nothing is added.
     Returns: float8_e4m3fn [T, D], and the scales float32 [T, 1] to multiply its rows with.
     """
     out = torch.empty(x.shape, dtype=FP8, device=x.device)
     scales = torch.empty(x.shape[0], 1, dtype=torch.float32, device=x.device)
-    _launch(x, add, shift, weight, bias, out, scales, eps)
+    _launch(x, None, shift, weight, bias, out, scales, eps)
     return out, scales
 
 

@@ -8,18 +8,17 @@ over memory:
 - attention turns queries and keys itself (kernels/attention).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from virnucpro.engine.packing import PackedBatch
-from virnucpro.kernels.activation import bias_gelu_fp8, geglu, gelu_
-from virnucpro.kernels.fp8 import linear_fp8, quantize_rows
+from virnucpro.kernels.activation import geglu, gelu_
 from virnucpro.kernels.linear import HALF_N, interleave, linear_geglu, linear_gelu
-from virnucpro.kernels.norm import add_layer_norm_fp8, layer_norm
-from virnucpro.models.attention import BACKENDS
+from virnucpro.kernels.norm import layer_norm
+from virnucpro.models.attention import BACKENDS, Attention
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.dnabert_s import Layer as DnabertSLayer
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS, TOKEN_DROPOUT_SCALE
@@ -30,84 +29,65 @@ EPILOGUE_CAPABILITY = (9, 0)
 
 
 class FusedESM2:
-    """ESM-2 of half precision on a GPU; with fp8, three of its four products in 8 bits.
-
-    The product behind attention stays in half precision: it is a twelfth of the arithmetic, and
-    adds to the residual stream.
-    """
+    """ESM-2 of half precision on a GPU."""
 
     architecture = ESM2.architecture
 
-    def __init__(self, model: ESM2, *, fp8: bool = False) -> None:
+    def __init__(self, model: ESM2) -> None:
         """Take the weights of a model on its GPU."""
         self.model = model
         self.config = model.config
-        self._layers = cast(list[EsmLayer], list(model.layers))
+        self.layers = cast(list[EsmLayer], list(model.layers))
+        # What the residual stream lacks before each layer norm: float32 [D], 2 a layer and the last
+        self.shifts = residual_shifts(self.layers)
         self._has_epilogue = _has_epilogue(model)
-        scale = TOKEN_DROPOUT_SCALE
         table = model.embed_tokens.weight
-        self._table = (table.float() * scale).to(table.dtype)
-        self._shifts = _residual_shifts(self._layers)
-        self._fp8 = [_Fp8Layer(layer) for layer in self._layers] if fp8 else None
+        self._table = (table.float() * TOKEN_DROPOUT_SCALE).to(table.dtype)
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
         x = self._table[ids]
         attend = BACKENDS[self.model.attention](self.model.scheme, batch, x.dtype)
-        forward = self._half_layers if self._fp8 is None else self._fp8_layers
-        forward(x, attend)
+        add = None
+        for i in range(len(self.layers)):
+            self.attention_block(i, x, add, attend)
+            add = self.feed_forward(i, x)
         norm = self.model.emb_layer_norm_after
-        return layer_norm(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=self._shifts[-1])
+        return layer_norm(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=self.shifts[-1], add=add)
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over the residues, without BOS and EOS."""
         return self.model.pool(hidden, batch)
 
-    def _half_layers(self, x: Tensor, attend: Callable[[Tensor], Tensor]) -> None:
-        """Run all layers; x [T, D], the residual stream, changes in place."""
-        for i, layer in enumerate(self._layers):
-            n1, n2 = layer.norm1, layer.norm2
-            y = layer_norm(x, n1.weight, n1.bias, LAYER_NORM_EPS, shift=self._shifts[2 * i])
-            context = attend(torch.addmm(layer.qkv.bias, y, layer.qkv.weight.t()))
-            x.addmm_(context, layer.out.weight.t())
-            y = layer_norm(x, n2.weight, n2.bias, LAYER_NORM_EPS, shift=self._shifts[2 * i + 1])
-            if self._has_epilogue:
-                y = linear_gelu(y, layer.fc1.weight, layer.fc1.bias)
-            else:
-                y = gelu_(torch.addmm(layer.fc1.bias, y, layer.fc1.weight.t()))
-            x.addmm_(y, layer.fc2.weight.t())
+    def attention_block(self, i: int, x: Tensor, add: Tensor | None, attend: Attention) -> Tensor:
+        """Add `add` and the attention of layer i to x [T, D]; return what qkv was made from."""
+        layer = self.layers[i]
+        weight, bias = layer.norm1.weight, layer.norm1.bias
+        y = layer_norm(x, weight, bias, LAYER_NORM_EPS, shift=self.shifts[2 * i], add=add)
+        context = attend(torch.addmm(layer.qkv.bias, y, layer.qkv.weight.t()))
+        x.addmm_(context, layer.out.weight.t())
+        return y
 
-    def _fp8_layers(self, x: Tensor, attend: Callable[[Tensor], Tensor]) -> None:
-        """Run all layers with products in 8 bits; x [T, D] changes in place."""
-        assert self._fp8 is not None
-        add: Tensor | None = None
-        for i, (layer, eight) in enumerate(zip(self._layers, self._fp8, strict=True)):
-            n1, n2 = layer.norm1, layer.norm2
-            y = add_layer_norm_fp8(
-                x, add, n1.weight, n1.bias, LAYER_NORM_EPS, shift=self._shifts[2 * i]
-            )
-            qkv = linear_fp8(*y, *eight.qkv, layer.qkv.bias)
-            x.addmm_(attend(qkv), layer.out.weight.t())
-            y = add_layer_norm_fp8(
-                x, None, n2.weight, n2.bias, LAYER_NORM_EPS, shift=self._shifts[2 * i + 1]
-            )
-            y = bias_gelu_fp8(linear_fp8(*y, *eight.fc1), layer.fc1.bias)
-            add = linear_fp8(*y, *eight.fc2)
-        if add is not None:
-            x.add_(add)
+    def feed_forward(self, i: int, x: Tensor) -> Tensor | None:
+        """Run the feed-forward block of layer i; add to x [T, D], or return what is to be added."""
+        x.addmm_(self.hidden(i, self.normed(i, x)), self.layers[i].fc2.weight.t())
+        return None
+
+    def normed(self, i: int, x: Tensor) -> Tensor:
+        """Return the input [T, D] of the feed-forward block of layer i."""
+        norm = self.layers[i].norm2
+        return layer_norm(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=self.shifts[2 * i + 1])
+
+    def hidden(self, i: int, y: Tensor) -> Tensor:
+        """Return GELU of the first product [T, 4 * D] of the feed-forward block of layer i."""
+        layer = self.layers[i].fc1
+        if self._has_epilogue:
+            return linear_gelu(y, layer.weight, layer.bias)
+        return gelu_(torch.addmm(layer.bias, y, layer.weight.t()))
 
 
-class _Fp8Layer:
-    """Weights [N, K] in 8 bits, with their scales float32 [N, 1]."""
-
-    def __init__(self, layer: EsmLayer) -> None:
-        self.qkv = quantize_rows(layer.qkv.weight)
-        self.fc1 = quantize_rows(layer.fc1.weight)
-        self.fc2 = quantize_rows(layer.fc2.weight)
-
-
-def _residual_shifts(layers: Sequence[EsmLayer]) -> list[Tensor]:
-    """Return what the stream lacks before each layer norm: float32 [D], 2 a layer and the last."""
+def residual_shifts(layers: Sequence[EsmLayer]) -> list[Tensor]:
+    """Return the sums of the biases that the stream has not got: float32 [D], 2 a layer + 1."""
     shift = torch.zeros_like(layers[0].out.bias, dtype=torch.float32)
     shifts = [shift]
     for layer in layers:
