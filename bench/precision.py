@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from encoders import RESULTS, frames, random_esm2, versions, write_result
+from oracles import Hidden, fair_esm, transformers_module
+from torch import Tensor
 
 from virnucpro.engine import device as devices
 from virnucpro.engine.embed import embed
-from virnucpro.engine.official import published_state, transformers_state
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.fused import FusedESM2
 from virnucpro.models.fused_fp8 import FusedESM2Fp8
@@ -41,7 +42,7 @@ def main() -> None:
     devices.fix_numerics()
     sequences = frames(args.frames, args.count)
     exact = random_esm2(args.size, device, torch.float32)
-    truth = fair_esm(exact, sequences, device)
+    truth = by_length(fair_esm(exact, device), exact, sequences, device)
     rows = {"fp32": measures(embed_as(exact, sequences, "fp32"), truth)}
     devices.fix_numerics(tf32=True)
     rows["tf32"] = measures(embed_as(exact, sequences, "tf32"), truth)
@@ -75,63 +76,19 @@ def embed_as(model: ESM2, sequences: list[str], precision: str) -> np.ndarray:
     return embed(runner, EsmTokenizer(model.config.alphabet), sequences, budget).vectors
 
 
-def fair_esm(model: ESM2, sequences: list[str], device: torch.device) -> np.ndarray:
-    """Return the vectors of fair-esm's forward, sequences of one length together."""
-    from esm.model.esm2 import ESM2 as FairEsm2
-
-    config = model.config
-    with torch.device("meta"):
-        oracle = FairEsm2(config.layers, config.width, config.heads)
-    state = {k: v for k, v in published_state(model).items()}
-    heads = {
-        k: torch.zeros_like(v, device=device)
-        for k, v in oracle.state_dict().items()
-        if k not in state
-    }
-    for name in heads:
-        if name.endswith("inv_freq"):
-            dim = config.width // config.heads
-            heads[name] = 1 / 10000 ** (torch.arange(0, dim, 2, device=device).float() / dim)
-    oracle.load_state_dict(state | heads, assign=True)
-    oracle.eval()
-
-    def hidden(ids: torch.Tensor) -> torch.Tensor:
-        return oracle(ids, repr_layers=[config.layers])["representations"][config.layers]
-
-    return by_length(hidden, model, sequences, device, together=32)
-
-
-def plain_half(model: ESM2, sequences: list[str], device: torch.device) -> np.ndarray:
+def plain_half(half: ESM2, sequences: list[str], device: torch.device) -> np.ndarray:
     """Return the vectors of transformers' forward in float16."""
-    import transformers
+    peer = transformers_module(half, device)
 
-    config, alphabet = model.config, model.config.alphabet
-    with torch.device("meta"):
-        peer = transformers.EsmModel(
-            transformers.EsmConfig(
-                vocab_size=len(alphabet), mask_token_id=alphabet.index("<mask>"),
-                pad_token_id=alphabet.index("<pad>"), hidden_size=config.width,
-                num_hidden_layers=config.layers, num_attention_heads=config.heads,
-                intermediate_size=4 * config.width, position_embedding_type="rotary",
-                token_dropout=True, emb_layer_norm_before=False,
-            ),
-            add_pooling_layer=False,
-        )  # fmt: skip
-    peer = peer.half().to_empty(device=device)
-    for module in peer.modules():  # the buffers that to_empty lost
-        if hasattr(module, "inv_freq"):
-            dim = config.width // config.heads
-            module.inv_freq = 1 / 10000 ** (torch.arange(0, dim, 2, device=device).float() / dim)
-    lost = peer.load_state_dict(transformers_state(model), strict=False)
-    assert not lost.unexpected_keys, lost
-    peer.eval()
-    return by_length(
-        lambda ids: peer(ids, torch.ones_like(ids)).last_hidden_state, model, sequences, device, 32
-    )
+    def hidden(ids: Tensor) -> Tensor:
+        return peer(ids, torch.ones_like(ids)).last_hidden_state
+
+    return by_length(hidden, half, sequences, device)
 
 
-def by_length(hidden: Any, model: ESM2, sequences: list[str], device: torch.device,
-              together: int) -> np.ndarray:  # fmt: skip
+def by_length(
+    hidden: Hidden, model: ESM2, sequences: list[str], device: torch.device, together: int = 32
+) -> np.ndarray:
     """Return float32 [n, D] means over residues, without padding."""
     tokens = EsmTokenizer(model.config.alphabet).encode(sequences)
     vectors = np.empty((len(tokens), model.config.width), np.float32)

@@ -37,7 +37,7 @@ def attend(
     out = torch.empty(qkv.shape[0], width, dtype=qkv.dtype, device=qkv.device)
     half = width // heads // 2
     unread = qkv
-    _attend[(tiles.shape[0], heads)](
+    _attend[(heads, tiles.shape[0])](
         qkv,
         out,
         tiles,
@@ -65,8 +65,8 @@ def _attend(
     width: tl.constexpr, half: tl.constexpr, half_padded: tl.constexpr,
     rotary: tl.constexpr, alibi: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    tile = tiles + tl.program_id(0) * 3
-    head = tl.program_id(1)
+    tile = tiles + tl.program_id(1) * 3
+    head = tl.program_id(0)  # neighbouring programs read neighbouring bytes
     start = tl.load(tile)
     length = tl.load(tile + 1)
     first = tl.load(tile + 2)

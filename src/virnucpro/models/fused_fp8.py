@@ -29,6 +29,7 @@ NUM_PROTEINS, LENGTH_AA = 100, 166  # as many residues as a chunk of 500 bp has;
 class FusedESM2Fp8(FusedESM2):
     """ESM-2 on a GPU with 8-bit tensor cores."""
 
+    @torch.no_grad()
     def __init__(self, model: ESM2) -> None:
         """Take the weights of a model on its GPU, and round those of the feed-forward blocks."""
         super().__init__(model)
@@ -51,7 +52,6 @@ class FusedESM2Fp8(FusedESM2):
         y = layer_norm_fp8(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=shift)
         return linear_fp8(*bias_gelu_fp8(linear_fp8(*y, *eight1), self._biases[i]), *eight2)
 
-    @torch.inference_mode()
     def _mean_inputs(self) -> list[tuple[Tensor, Tensor]]:
         """Return for each layer the mean inputs of both products, float32 [D] and [4 * D]."""
         letters = np.random.default_rng(0).choice(list(AMINO_ACIDS), (NUM_PROTEINS, LENGTH_AA))

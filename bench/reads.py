@@ -1,0 +1,139 @@
+"""How long do short reads take, from FASTA to tables? The pipeline's own scripts, stage by stage.
+
+The workload is the fork's headline: 150 bp reads, ESM-2 3B and DNABERT-S. Weights are random (the
+time does not depend on them), the classifier too. Scheduling by Nextflow is not in it: tasks of a
+stage run one after the other, embedding tasks one a GPU, CPU tasks --jobs at a time.
+
+    python bench/reads.py --chunks CHUNKS.fna.gz --reads 1000000
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import dnaio
+import numpy as np
+import torch
+from command import TOKENIZER, digest
+from encoders import RESULTS, ROOT, random_dnabert_s, random_esm2, versions, write_result
+
+from virnucpro.calls.classifier import TENSORS, save_classifier
+from virnucpro.models.component import write_component
+
+READ_BP = 150
+SHARD_TOKENS = 5_000_000
+
+
+def main() -> None:
+    """Parse, measure, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chunks", type=Path, required=True, help="FASTA to cut reads from")
+    parser.add_argument("--reads", type=int, default=1_000_000)
+    parser.add_argument("--size", default="3B")
+    parser.add_argument("--jobs", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=16, help="of an embedding task")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    device = torch.device("cuda")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        encoders = write_models(work, args.size, device)
+        write_reads(args.chunks, work / "reads.fna", args.reads)
+        seconds = run_stages(args, work, encoders)
+        rows = sum(1 for _ in (work / "s" / "prediction_results.txt").open()) - 1
+        called = sum(1 for _ in (work / "s" / "prediction_results_highestscore.csv").open()) - 1
+    total = sum(seconds.values())
+    for stage, value in seconds.items():
+        print(f"{stage:12}{value:10.1f} s")
+    result = {
+        "what": f"{args.reads} reads of {READ_BP} bp, ESM-2 {args.size} and DNABERT-S, fp16, 1 GPU",
+        "seconds": seconds, "total_s": round(total, 1), "reads_per_s": round(args.reads / total),
+        "frames": rows, "called_reads": called, "versions": versions(device),
+    }  # fmt: skip
+    write_result(f"reads_{args.reads}", result, args.out)
+
+
+def write_models(work: Path, size: str, device: torch.device) -> dict[str, Path]:
+    """Write random components of the published sizes; return them by name."""
+    esm2 = random_esm2(size, device, torch.float16)
+    dnabert_s = random_dnabert_s(device, torch.float16)
+    width = esm2.config.width + dnabert_s.config.width
+    paths = {name: work / f"{name}.safetensors" for name in ("esm2", "dnabert_s", "classifier")}
+    write_component(paths["esm2"], esm2, torch.float16)
+    write_component(paths["dnabert_s"], dnabert_s, torch.float16)
+    draw = np.random.default_rng(0).normal
+    shapes = {"hidden_layer.weight": (512, width), "output_layer.weight": (2, 512),
+              "output_layer.bias": (2,)}  # fmt: skip
+    tensors = {n: draw(0, 0.05, shapes.get(n, (512,))).astype(np.float32) for n in TENSORS}
+    tensors["bn1.running_var"] = np.ones(512, np.float32)
+    save_classifier(paths["classifier"], tensors)
+    return paths
+
+
+def write_reads(source: Path, target: Path, wanted: int) -> None:
+    """Cut overlapping reads from the sequences of a FASTA, round by round, until enough."""
+    with dnaio.open(source) as records:
+        sequences = [record.sequence for record in records]
+    number = 0
+    with target.open("w") as out:
+        for offset in count(0, 7):
+            for sequence in sequences:
+                start = (offset * 13) % (len(sequence) - READ_BP + 1)
+                out.write(f">read{number}\n{sequence[start : start + READ_BP]}\n")
+                number += 1
+                if number == wanted:
+                    return
+
+
+def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) -> dict[str, float]:
+    """Run all stages in the folder; return the seconds of each."""
+    seconds: dict[str, float] = {}
+
+    def stage(name: str, *commands: list[str], jobs: int = 1) -> None:
+        start = time.perf_counter()
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(lambda command: run(command, work), commands))
+        seconds[name] = round(time.perf_counter() - start, 2)
+
+    stage("split", ["vnp_split.py", "--sample", "s", "--inputs", "reads.fna", "--ends", "0",
+                    "--chunk-length", "500", "--shard-tokens", str(SHARD_TOKENS)])  # fmt: skip
+    shards = sorted(path.name.removesuffix(".chunks.fna") for path in work.glob("*.chunks.fna"))
+    stage("translate", *(["vnp_translate.py", "--shard", s, "--chunks", f"{s}.chunks.fna"]
+                         for s in shards), jobs=args.jobs)  # fmt: skip
+    gpu = ["--device", "cuda", "--precision", "fp16", "--threads", str(args.threads)]
+    sums = {name: digest(path) for name, path in models.items()}
+    for name, suffix in (("dnabert_s", "fna"), ("esm2", "faa")):
+        command = [f"vnp_embed_{name}.py", *gpu, "--encoder", models[name].name]
+        command += ["--encoder-sha256", sums[name]]
+        if name == "dnabert_s":
+            command += ["--tokenizer", str(TOKENIZER), "--tokenizer-sha256", digest(TOKENIZER)]
+        stage(name, [*command, "--frames", *(f"{s}.frames.{suffix}" for s in shards)])
+    stage("classify", *(["vnp_classify.py", "--shard", s, "--frames", f"{s}.frames.faa",
+                         "--dnabert-s", f"{s}.dnabert_s.h5", "--esm2", f"{s}.esm2.h5",
+                         "--classifier", "classifier.safetensors",
+                         "--classifier-sha256", sums["classifier"]]
+                        for s in shards), jobs=args.jobs)  # fmt: skip
+    stage("summarise", ["vnp_summarise.py", "--sample", "s", "--chunk-length", "500",
+                        "--records", "s.records.tsv", "--shards", "s.shards.tsv",
+                        "--chunks", *(f"{s}.chunks.fna" for s in shards),
+                        "--chunk-tables", *(f"{s}.chunks.tsv" for s in shards),
+                        "--scores", *(f"{s}.scores.tsv" for s in shards)])  # fmt: skip
+    return seconds
+
+
+def run(command: list[str], work: Path) -> None:
+    """Run a script of bin/; stop with what it says when it fails."""
+    script, *options = command
+    done = subprocess.run([sys.executable, str(ROOT / "bin" / script), *options], cwd=work,
+                          capture_output=True, text=True)  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{script}: {done.stderr}")
+
+
+if __name__ == "__main__":
+    main()
