@@ -15,6 +15,7 @@ from virnucpro.errors import InputError
 from virnucpro.model_sets import known_files
 from virnucpro.model_sets.build import Request, build
 from virnucpro.model_sets.description import read_model_set
+from virnucpro.model_sets.store import put
 from virnucpro.models import component
 
 CPU = torch.device("cpu")
@@ -267,3 +268,13 @@ def test_a_chunk_length_that_is_none_is_refused(sources, tmp_path, text, capsys)
     with pytest.raises(SystemExit):
         cli.main(argv(sources, tmp_path / "x", "--chunk-length", text))
     assert "is no whole number from 30 on" in capsys.readouterr().err
+
+
+def test_what_does_not_read_back_is_not_kept(tmp_path):
+    def write(path):
+        path.write_text("damaged on its way")
+        return "0" * 64
+
+    with pytest.raises(InputError, match="but 0000.* was written. The disk or memory is faulty"):
+        put(tmp_path / "store", ".json", write)
+    assert list((tmp_path / "store").iterdir()) == []

@@ -288,3 +288,9 @@ def test_a_file_that_is_no_classifier_is_refused(tmp_path, classifiers):
     save_file(state | {"more": torch.zeros(1)}, tmp_path / "f.safetensors")
     with pytest.raises(InputError, match="bn1.weight is missing\n  more is unexpected"):
         plan_classifier(tmp_path / "f.safetensors")
+
+
+def test_a_batch_norm_that_we_would_not_compute_is_refused(tmp_path):
+    published.save_classifiers(tmp_path, 8, batch_norm="nn.BatchNorm1d(hidden, eps=1e-3)")
+    with pytest.raises(InputError, match="bn1 has eps 0.001, expected 1e-05"):
+        plan_classifier(tmp_path / "module.pth")
