@@ -2,9 +2,9 @@
 // virnucpro-nf: viral or not, for every sequence. Parameters -> samples -> PREDICT -> published files.
 include { PREDICT                              } from './workflows/predict'
 include { checkParameters ; helpText           } from './workflows/parameters'
-include { chunkLength ; frameRule ; readModelSet } from './workflows/model_set'
+include { chunkLength ; frameRule ; modelIdentity ; readModelSet } from './workflows/model_set'
 include { readSamples                          } from './workflows/samples'
-include { publishSummary                       } from './workflows/summary'
+include { publishModelSet ; publishSummary     } from './workflows/summary'
 
 workflow {
     if (params.help) {
@@ -16,8 +16,8 @@ workflow {
         log.warn(warning)
     }
 
-    def model = readModelSet(params.model_set)
-    frameRule(model, params.frame_rule)
+    def model = readModelSet(params.model_set, params.weights_dir)
+    def made_by = modelIdentity(model, frameRule(model, params.frame_rule), workflow.manifest.version)
     def samples = readSamples(params.input.toString(), launchDir)
     def settings = [
         chunk_bp: chunkLength(model, params.chunk_length, params.allow_chunk_length_mismatch),
@@ -26,9 +26,10 @@ workflow {
         device: params.device,
         precision: params.precision,
     ]
-    log.info("virnucpro-nf ${workflow.manifest.version}: ${samples.size()} samples, model set ${model.name}, chunks of ${settings.chunk_bp} bp")
+    log.info("virnucpro-nf ${workflow.manifest.version}: ${samples.size()} samples, model set ${model.name} (${model.digest[0..11]}), chunks of ${settings.chunk_bp} bp")
 
-    PREDICT(samples, model.components, settings)
+    publishModelSet(model, made_by, settings, params.weights_dir, params.outdir)
+    PREDICT(samples, model.components, made_by, settings)
 
     // versions of every process, one file
     channel.topic('versions')
@@ -37,5 +38,5 @@ workflow {
         .collectFile(name: 'versions.yml', storeDir: "${params.outdir}/pipeline_info", sort: true)
 
     // one row for each sample, in sheet order, with the sheet's further columns; missing ones end the run
-    PREDICT.out.summaries.toList().map { summaries -> publishSummary(samples, summaries, params.outdir) }
+    PREDICT.out.summaries.toList().map { summaries -> publishSummary(samples, summaries, made_by, params.outdir) }
 }

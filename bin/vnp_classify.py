@@ -13,7 +13,7 @@ def classify(args: argparse.Namespace) -> None:
     """Score the shard that the arguments name."""
     classify_shard(
         args.frames,
-        EmbeddingsFile(args.dnabert_s, args.dnabert_s_sha256),
+        EmbeddingsFile(args.dnabert_s, args.dnabert_s_sha256, args.tokenizer_sha256),
         EmbeddingsFile(args.esm2, args.esm2_sha256),
         args.classifier,
         args.classifier_sha256,
@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--frames", required=True, type=Path, help="SHARD.frames.faa")
     parser.add_argument("--dnabert-s", required=True, type=Path, metavar="H5")
     parser.add_argument("--dnabert-s-sha256", help="digest of the encoder it must come from")
+    parser.add_argument("--tokenizer-sha256", help="digest of the DNA tokenizer it must come from")
     parser.add_argument("--esm2", required=True, type=Path, metavar="H5")
     parser.add_argument("--esm2-sha256", help="digest of the encoder it must come from")
     parser.add_argument("--classifier", required=True, type=Path)

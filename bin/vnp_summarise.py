@@ -3,12 +3,14 @@
 
 Writes prediction_results.txt, prediction_results_highestscore.csv, sequences.tsv, contigs.tsv,
 regions.bed, regions.gff3, viral.fasta and SAMPLE.summary.tsv; or an error and none of them.
+With --made-by, provenance.json too.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from virnucpro.calls.provenance import write_provenance
 from virnucpro.calls.summarise import REASONS, SampleFiles, summarise_sample
 from virnucpro.task import run_task, task_parser
 
@@ -26,6 +28,8 @@ def summarise(args: argparse.Namespace) -> None:
     out = Path(args.sample)
     out.mkdir(exist_ok=True)
     counts = summarise_sample(files, args.chunk_length, out)
+    if args.made_by:
+        write_provenance(out / "provenance.json", args.sample, args.chunk_length, args.made_by)
     values = [str(counts.get(column, 0)) for column in SUMMARY_COLUMNS]
     Path(f"{args.sample}.summary.tsv").write_text(
         "\t".join(("sample", *SUMMARY_COLUMNS)) + "\n" + "\t".join((args.sample, *values)) + "\n"
@@ -42,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chunks", nargs="*", default=[], type=Path, help="SHARD.chunks.fna")
     parser.add_argument("--chunk-tables", nargs="*", default=[], type=Path, help="SHARD.chunks.tsv")
     parser.add_argument("--scores", nargs="*", default=[], type=Path, help="SHARD.scores.tsv")
+    parser.add_argument("--made-by", metavar="JSON", help="the models, for provenance.json")
     args = parser.parse_args(argv)
     return run_task(summarise, args, library=["calls", "sequences"], versions=["numpy"])
 

@@ -3,9 +3,13 @@
 #   VIRNUCPRO_DEVICE    none: a CPU process; auto, cpu or cuda: an embedding process
 #   VIRNUCPRO_CACHE     folder for compiled GPU code; empty: one per user in the system's temporary folder
 #   VIRNUCPRO_EXECUTOR  local: nobody else hands out GPUs
+#   VIRNUCPRO_WEIGHTS   folder of weights that are not staged; empty: there is none
 # Sets PATH, the cache folders of torch and triton, and CUDA_VISIBLE_DEVICES where it leases a GPU.
 vnp_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [ -d "$vnp_root/.venv/bin" ] && export PATH="$vnp_root/.venv/bin:$PATH"
+
+# Bound into a container where this node has it; else it lies inside the image.
+[ -d "${VIRNUCPRO_WEIGHTS:-}" ] || VIRNUCPRO_WEIGHTS=
 
 if [ "$VIRNUCPRO_DEVICE" = auto ] || [ "$VIRNUCPRO_DEVICE" = cuda ]; then
     cache=${VIRNUCPRO_CACHE:-${TMPDIR:-/tmp}/virnucpro-$(id -un)}

@@ -6,8 +6,8 @@ def libraryPackages() {
     [
         SPLIT: ['sequences'],
         TRANSLATE: ['sequences'],
-        EMBED_DNABERT_S: ['embeddings', 'engine', 'models', 'sequences'],
-        EMBED_ESM2: ['embeddings', 'engine', 'models', 'sequences'],
+        EMBED_DNABERT_S: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
+        EMBED_ESM2: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
         CLASSIFY: ['calls', 'embeddings', 'sequences'],
         SUMMARISE: ['calls', 'sequences'],
     ]

@@ -1,29 +1,116 @@
 // A model set is a folder with modelset.json and the files that it names (docs/model_sets.md).
+def componentNames() {
+    ['dnabert_s', 'tokenizer', 'esm2', 'classifier']
+}
 
-// Returns the set: its chunk lengths, frame rule, and the path and sha256 of each component.
+// Returns the set: name, digest, chunk lengths, frame rule, and for each component the file to
+// stage, or with weights_dir the path where the task finds it, and its sha256.
 // A set whose parts do not fit together stops the run here, before any task.
-def readModelSet(folder) {
+def readModelSet(folder, weights_dir) {
     def dir = file(folder.toString(), glob: false)
-    def description = dir.resolve('modelset.json')
-    if (!description.exists()) {
-        error("--model_set ${folder}: there is no modelset.json in it. Give the folder of a model set.")
-    }
-    def set = new groovy.json.JsonSlurper().parseText(description.text)
-    def needed = ['dnabert_s', 'tokenizer', 'esm2', 'classifier']
-    def lost = needed.findAll { name -> !set.components[name] || !dir.resolve(set.components[name].file).exists() }
-    if (lost) {
-        error("--model_set ${folder}: ${lost.join(', ')} missing. Copy the whole folder again.")
+    def set = readDescription(folder, dir.resolve('modelset.json'))
+    def where = "--model_set ${folder}"
+    def faults = descriptionFaults(set) ?: weights_dir ? sameNames(set) : lostFiles(set, dir)
+    if (faults) {
+        error("${where}:\n  ${faults.join('\n  ')}")
     }
     def dna = set.components.dnabert_s.width
     def protein = set.components.esm2.width
     def input = set.components.classifier.input_width
     if (dna + protein != input) {
-        error("--model_set ${folder}: the encoders give ${dna} + ${protein} numbers a frame, the classifier takes ${input}. They are of different model sets.")
+        error("${where}: the encoders give ${dna} + ${protein} numbers a frame, the classifier takes ${input}. They are of different model sets.")
     }
-    def components = needed.collectEntries { name ->
-        [name, [file: dir.resolve(set.components[name].file).toRealPath(), sha256: set.components[name].sha256]]
+    def components = componentNames().collectEntries { name ->
+        def path = dir.resolve(set.components[name].file)
+        // `at` is empty for a staged file, and quoted for the task's shell otherwise
+        def place = weights_dir ? [file: [], at: shellQuoted("${weights_dir}/${path.name}")] : [file: path.toRealPath(), at: '']
+        [name, place + [sha256: set.components[name].sha256.toLowerCase()]]
     }
-    return [name: set.name, chunk_bp: set.chunk_bp, frame_rule: set.frame_rule, components: components]
+    return [folder: dir.toUriString(), name: set.name, digest: setDigest(set), chunk_bp: set.chunk_bp, frame_rule: set.frame_rule, components: components, description: set]
+}
+
+// Returns the content of modelset.json, or stops with what keeps it from being read.
+def readDescription(folder, description) {
+    if (!description.exists()) {
+        error("--model_set ${folder}: there is no modelset.json in it. Give the folder of a model set.")
+    }
+    try {
+        return new groovy.json.JsonSlurper().parseText(description.text)
+    }
+    catch (groovy.json.JsonException fault) {
+        error("${description}: is no JSON (${fault.message.readLines()[0]}). It was cut short or edited: copy it again.")
+    }
+}
+
+// Returns what is wrong with the description, each with the name of its key; [] when nothing is.
+def descriptionFaults(set) {
+    if (!(set instanceof Map) || set.format != 1) {
+        return ["modelset.json: format is ${set instanceof Map ? set.format : 'missing'}, this version reads format 1. Build or fetch the set again, or use the version that made it."]
+    }
+    def widths = [dnabert_s: 'width', esm2: 'width', classifier: 'input_width']
+    def parts = set.components instanceof Map ? set.components : [:]
+    def faults = [
+        name: set.name instanceof String && set.name,
+        chunk_bp: set.chunk_bp instanceof List && set.chunk_bp && set.chunk_bp.every { bp -> bp instanceof Integer && bp > 0 },
+        frame_rule: set.frame_rule instanceof String,
+    ].findAll { _key, fits -> !fits }.keySet() as List
+    componentNames().each { name ->
+        def part = parts[name] instanceof Map ? parts[name] : [:]
+        if (!(part.file instanceof String && part.file)) {
+            faults << "components.${name}.file".toString()
+        }
+        if (!(part.sha256.toString() ==~ /(?i)[0-9a-f]{64}/)) {
+            faults << "components.${name}.sha256".toString()
+        }
+        if (widths[name] && !(part[widths[name]] instanceof Integer)) {
+            faults << "components.${name}.${widths[name]}".toString()
+        }
+    }
+    return faults ? ["modelset.json: missing or not as docs/model_sets.md says: ${faults.join(', ')}. Build or fetch the set again."] : []
+}
+
+// Returns a line for each component whose file is not there.
+def lostFiles(set, dir) {
+    def lost = componentNames().findAll { name -> !dir.resolve(set.components[name].file).exists() }
+    return lost.collect { name ->
+        def text = set.components[name].file
+        def remedy = text.startsWith('../')
+            ? "The set refers to a store of components beside it: copy ${dir.resolve(text).parent.normalize()} too"
+            : 'Copy the whole folder again'
+        "${name}: ${text} is missing. ${remedy}, or give --weights_dir."
+    }
+}
+
+// Returns a line when two components would be one file in weights_dir.
+def sameNames(set) {
+    def names = componentNames().groupBy { name -> set.components[name].file.tokenize('/').last() }
+    return names.findAll { _file, users -> users.size() > 1 }
+        .collect { text, users -> "${users.join(' and ')} are both called ${text}: --weights_dir cannot hold both." }
+}
+
+// Returns the sha256 of what results depend on, one line each: names, places and notes do not count.
+// virnucpro.model_sets.digest computes the same.
+def setDigest(set) {
+    def lines = ["format ${set.format}", "chunk_bp ${set.chunk_bp.join(',')}", "frame_rule ${set.frame_rule}"]
+    lines += componentNames().collect { name -> "${name} ${set.components[name].sha256.toLowerCase()}" }
+    def text = lines.collect { line -> "${line}\n" }.join('')
+    return java.security.MessageDigest.getInstance('SHA-256').digest(text.getBytes('UTF-8')).encodeHex().toString()
+}
+
+// Returns a component as a task takes it: file to stage or [], path where it lies or '', sha256.
+def taskFile(component) {
+    return [component.file, component.at, component.sha256]
+}
+
+// Returns what each output says about its models: names and sums, no place.
+def modelIdentity(set, frame_rule, version) {
+    def sums = set.components.collectEntries { name, component -> [name, component.sha256] }
+    return [model_set: set.name, model_set_digest: set.digest, components: sums, frame_rule: frame_rule, pipeline_version: version]
+}
+
+// Returns a word of the task's shell.
+def shellQuoted(text) {
+    return "'" + text.toString().replace("'", "'\\''") + "'"
 }
 
 // Returns the chunk length to use: --chunk_length, or else the set's first.

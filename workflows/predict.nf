@@ -7,12 +7,14 @@ include { EMBED_ESM2      } from '../modules/local/embed_esm2/main'
 include { CLASSIFY        } from '../modules/local/classify/main'
 include { SUMMARISE       } from '../modules/local/summarise/main'
 include { libraryDigests  } from './library'
+include { shellQuoted ; taskFile } from './model_set'
 include { assignPools ; embeddingTasks ; isSmall } from './pools'
 
 workflow PREDICT {
     take:
     samples    // list of [id, files, ends], in sheet order
-    model      // components of the model set: name -> [file, sha256]
+    model      // components of the model set: name -> [file, at, sha256]
+    made_by    // what each sample's provenance.json says of its models
     settings   // chunk_bp, shard_tokens, dnabert_s_shards, device, precision
 
     main:
@@ -53,11 +55,12 @@ workflow PREDICT {
     def numerics = [settings.device, settings.precision]
     EMBED_DNABERT_S(
         dnabert_s_tasks_ch,
-        [model.dnabert_s.file, model.dnabert_s.sha256, model.tokenizer.file, model.tokenizer.sha256],
+        taskFile(model.dnabert_s),
+        taskFile(model.tokenizer),
         numerics,
         library.EMBED_DNABERT_S,
     )
-    EMBED_ESM2(esm2_tasks_ch, [model.esm2.file, model.esm2.sha256], numerics, library.EMBED_ESM2)
+    EMBED_ESM2(esm2_tasks_ch, taskFile(model.esm2), numerics, library.EMBED_ESM2)
 
     // [shard meta, frames.faa, dnabert_s.h5, esm2.h5], by shard id
     embedded_ch = frames_ch.full
@@ -67,7 +70,8 @@ workflow PREDICT {
         .map { _id, meta, faa, dnabert_s, esm2 -> [meta, faa, dnabert_s, esm2] }
     CLASSIFY(
         embedded_ch,
-        [model.classifier.file, model.classifier.sha256, model.dnabert_s.sha256, model.esm2.sha256],
+        taskFile(model.classifier),
+        [model.dnabert_s.sha256, model.tokenizer.sha256, model.esm2.sha256],
         library.CLASSIFY,
     )
 
@@ -87,7 +91,7 @@ workflow PREDICT {
         .map { meta, records, shards -> [meta.id, records, shards] }
         .join(shards_ch, failOnDuplicate: true)
         .map { id, records, shards, chunks, tables, scores -> [[id: id], records, shards, chunks, tables, scores] }
-    SUMMARISE(parts_ch, settings.chunk_bp, library.SUMMARISE)
+    SUMMARISE(parts_ch, settings.chunk_bp, shellQuoted(groovy.json.JsonOutput.toJson(made_by)), library.SUMMARISE)
 
     summaries = SUMMARISE.out.summary.map { meta, table -> [meta.id, table] }
 

@@ -9,8 +9,11 @@ import torch
 from virnucpro.engine.device import fix_numerics
 from virnucpro.engine.embed import embed
 from virnucpro.models import dnabert_s, esm2
+from virnucpro.models.attention import why_no_triton
 from virnucpro.models.tokenizers import EsmTokenizer
 
+fused_models = pytest.importorskip("virnucpro.models.fused", reason="no Triton")
+FusedESM2Fp8 = pytest.importorskip("virnucpro.models.fused_fp8", reason="no Triton").FusedESM2Fp8
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no usable NVIDIA GPU")
 
 TOKENIZER = EsmTokenizer(esm2.ALPHABET)
@@ -61,16 +64,67 @@ def test_float32_agrees_with_the_cpu(model):
     )
 
 
-def test_float16_is_close_to_float32(model):
+def fused(model, dtype, eight_bits=False):
+    if reason := why_no_triton(torch.device("cuda")):
+        pytest.skip(reason)
+    plain = on_gpu(model, dtype)
+    plain.attention = "triton"
+    if eight_bits:
+        return FusedESM2Fp8(plain)
+    make = fused_models.FusedESM2 if isinstance(plain, esm2.ESM2) else fused_models.FusedDnabertS
+    return make(plain)
+
+
+def fp8(model):
+    if not isinstance(model, esm2.ESM2):
+        pytest.skip("DNABERT-S has no 8-bit form")
+    if model.config.width % 16 or torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("8-bit products need compute capability 8.9")
+    return fused(model, torch.float16, eight_bits=True)
+
+
+FORMS = {
+    "plain fp32": lambda model: on_gpu(model, torch.float32),
+    "plain fp16": lambda model: on_gpu(model, torch.float16),
+    "fused fp16": lambda model: fused(model, torch.float16),
+    "fused bf16": lambda model: fused(model, torch.bfloat16),
+    "fused fp8": fp8,
+}
+
+
+def cosines(found, expected):
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return (found * expected).sum(1) / norms
+
+
+@pytest.mark.parametrize(
+    ("form", "floor"),
+    [
+        ("plain fp16", FP16_COSINE),
+        ("fused fp16", FP16_COSINE),
+        ("fused bf16", 0.999),
+        ("fused fp8", 0.99),
+    ],
+)
+def test_half_precision_is_close_to_float32(model, form, floor):
     pool = sequences()
-    half, full = vectors(on_gpu(model, torch.float16), pool), vectors(model, pool)
-    norms = np.linalg.norm(half, axis=1) * np.linalg.norm(full, axis=1)
-    assert ((half * full).sum(1) / norms).min() > FP16_COSINE
+    found, expected = vectors(FORMS[form](model), pool), vectors(model, pool)
+    assert cosines(found, expected).min() > floor
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
-def test_vectors_do_not_depend_on_neighbours_position_or_shard(model, dtype):
-    gpu, pool = on_gpu(model, dtype), sequences()
+def test_the_fused_form_is_no_less_exact_than_the_plain_one(model):
+    pool = sequences()
+    expected = vectors(model, pool)
+    errors = {
+        form: np.sqrt(np.mean((vectors(FORMS[form](model), pool) - expected) ** 2))
+        for form in ("plain fp16", "fused fp16")
+    }
+    assert errors["fused fp16"] < 1.1 * errors["plain fp16"]  # a tenth: chance of rounding
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_vectors_do_not_depend_on_neighbours_position_or_shard(model, form):
+    gpu, pool = FORMS[form](model), sequences()
     expected = dict(zip(pool, vectors(gpu, pool), strict=True))
     rng = np.random.default_rng(2)
     shards = [[pool[i] for i in rng.permutation(len(pool))[:size]] for size in (5, 20, 50)]

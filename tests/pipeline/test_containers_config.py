@@ -120,6 +120,13 @@ class Site:
         }
 
 
+def bind_of(engine: str, folder: Path, *, read_only: bool = False) -> list[str]:
+    """Return how an engine is told to show a folder inside."""
+    if "--nv" in GPU_FLAGS[engine]:
+        return ["-B", f"{folder}:{folder}:ro" if read_only else f"{folder}"]
+    return ["-v", f"{folder}:{folder}" + (":ro" if read_only else "")]
+
+
 def holds(arguments: list[str], part: list[str]) -> bool:
     """Tell whether the arguments hold the part in one piece."""
     starts = range(len(arguments) - len(part) + 1)
@@ -132,11 +139,7 @@ def test_only_a_gpu_task_gets_the_gpu_and_the_cache(engine: str, tmp_path: Path)
     arguments = site.run(engine)
     assert holds(arguments["gpu.sif"], GPU_FLAGS[engine])
     assert not holds(arguments["cpu.sif"], GPU_FLAGS[engine])
-    bind = (
-        ["-B", f"{site.cache}"]
-        if "--nv" in GPU_FLAGS[engine]
-        else ["-v", f"{site.cache}:{site.cache}"]
-    )
+    bind = bind_of(engine, site.cache)
     assert holds(arguments["gpu.sif"], bind)
     assert not holds(arguments["cpu.sif"], bind)
     # what the task sees: the GPU that it leased, the cache, and a home
@@ -146,6 +149,22 @@ def test_only_a_gpu_task_gets_the_gpu_and_the_cache(engine: str, tmp_path: Path)
         for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "TORCHINDUCTOR_CACHE_DIR"):
             assert holds(arguments["gpu.sif"], ["-e", name])
     assert site.cache.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("engine, device", [*((e, "auto") for e in GPU_FLAGS), ("docker", "cpu"), ("apptainer", "cpu")])  # fmt: skip
+def test_weights_on_the_node_are_shown_inside_and_those_of_the_image_left_alone(
+    engine: str, device: str, tmp_path: Path
+) -> None:
+    site = Site(tmp_path, NO_GPU)
+    weights = tmp_path / "node weights"
+    bind = bind_of(engine, weights, read_only=True)
+    options = ["--weights_dir", str(weights), "--device", device]
+    for arguments in site.run(engine, *options).values():  # not here: inside the image
+        assert not any(str(weights) in argument for argument in arguments)
+    weights.mkdir()
+    (site.bin / "log").unlink()
+    for image, arguments in site.run(engine, *options).items():
+        assert holds(arguments, bind), image
 
 
 @pytest.mark.parametrize(

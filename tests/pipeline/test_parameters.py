@@ -1,6 +1,8 @@
 """Parameters that are wrong stop the run before any task, and the message helps."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import PROJECT, Pipeline
@@ -22,6 +24,7 @@ DEMO = str(PROJECT / "assets" / "demo" / "contigs_a.fa.gz")
         (["--gpu_options", "--gres=gpu:1"], "--gpu_options true needs a value"),
         (["--device", "cpu", "--precision", "fp16"], "--precision fp16 needs a GPU"),
         (["--cache_dir", "here"], "--cache_dir here must be an absolute path without quotes"),
+        (["--weights_dir", "/a/"], "--weights_dir /a/ must be an absolute path without a slash at its end"),
         (["--slurm_account", "007"], "--slurm_account 7 was written as 007 and read as a number"),
         (["--chunk_length", "400"], "--chunk_length 400: the model set random was trained on 500, 300 bp."),
     ],
@@ -72,15 +75,25 @@ def test_help_lists_every_parameter_of_the_schema(pipeline: Pipeline) -> None:
     "spoil, words",
     [
         ({"classifier": {"input_width": 3328}}, "the encoders give 64 + 64 numbers a frame, the classifier takes 3328"),
-        ({"esm2": {"file": "gone.safetensors"}}, "esm2 missing"),
+        ({"esm2": {"file": "gone.safetensors"}, "tokenizer": {"file": "../store/t.json"}},
+         "  tokenizer: ../store/t.json is missing. The set refers to a store of components beside it: copy {0}/store too, or give --weights_dir.\n"
+         "  esm2: gone.safetensors is missing. Copy the whole folder again, or give --weights_dir."),
+        ({"esm2": {"sha256": "abc"}, "dnabert_s": {"width": None, "file": 7}, "name": "", "chunk_bp": [0]},
+         "modelset.json: missing or not as docs/model_sets.md says: name, chunk_bp, components.dnabert_s.file, "
+         "components.dnabert_s.width, components.esm2.sha256. Build or fetch the set again."),
+        ({"format": 2}, "modelset.json: format is 2, this version reads format 1."),
+        ({"components": []}, "components.dnabert_s.file, components.dnabert_s.sha256"),
     ],
 )  # fmt: skip
 def test_a_model_set_that_does_not_fit_is_refused(
-    pipeline: Pipeline, spoil: dict[str, dict[str, object]], words: str
+    pipeline: Pipeline, spoil: dict[str, Any], words: str
 ) -> None:
     description = json.loads((pipeline.model_set / "modelset.json").read_text())
     for name, change in spoil.items():
-        description["components"][name].update(change)
+        if name in description["components"]:
+            description["components"][name].update(change)
+        else:
+            description[name] = change
     bad = pipeline.folder / "bad"
     bad.mkdir()
     for file in pipeline.model_set.iterdir():
@@ -89,4 +102,16 @@ def test_a_model_set_that_does_not_fit_is_refused(
     (bad / "modelset.json").write_text(json.dumps(description))
     run = Pipeline(pipeline.folder, bad).run("--input", DEMO)
     assert run.status == 1
-    assert words in run.output
+    assert words.format(pipeline.folder) in run.output
+    assert "Submitted process" not in run.output
+
+
+def test_a_model_set_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, tmp_path)
+    run = pipeline.run("--input", DEMO)
+    assert f"--model_set {tmp_path}: there is no modelset.json in it." in run.output
+    (tmp_path / "modelset.json").write_text('{"name": ')
+    run = pipeline.run("--input", DEMO)
+    assert run.status == 1
+    assert f"{tmp_path}/modelset.json: is no JSON (" in run.output
+    assert "It was cut short or edited: copy it again." in run.output

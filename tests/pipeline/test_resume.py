@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, Pipeline, sha256, write_classifier, write_model_set
 
+from virnucpro.model_sets.digest import set_digest
+
 DEMO = PROJECT / "assets" / "demo"
 ROWS = ["a,{0}/contigs_a.fa.gz,", "b,{0}/contigs_b.fa.gz,", "c,{0}/reads_1.fastq.gz,{0}/reads_2.fastq.gz"]  # fmt: skip
 # About the estimated tokens of one sample: a and b are pools of their own, c and what follows share.
@@ -64,32 +66,34 @@ def test_further_columns_of_the_sheet_rerun_nothing_and_come_back(
     assert [line.split("\t")[-1] for line in table] == ["place", "site 0", "site 1", "site 2"]
 
 
-@pytest.mark.parametrize(
-    "component, rerun",
-    [
+def test_a_file_replaced_inside_the_model_set_reruns_what_uses_it(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path, write_model_set(tmp_path / "set"))
+    other = write_model_set(tmp_path / "other", seed=2)
+    sheet = write_sheet(tmp_path, ROWS[2:])
+    assert pipeline.run("--input", sheet).status == 0
+    for component, rerun in [
         ("classifier", {"CLASSIFY", "SUMMARISE"}),
         ("esm2", {"EMBED_ESM2", "CLASSIFY", "SUMMARISE"}),
         ("dnabert_s", {"EMBED_DNABERT_S", "CLASSIFY", "SUMMARISE"}),
-    ],
-)
-def test_a_file_replaced_inside_the_model_set_reruns_what_uses_it(
-    tmp_path_factory: pytest.TempPathFactory, component: str, rerun: set[str]
-) -> None:
-    folder = tmp_path_factory.mktemp("replace")
-    pipeline = Pipeline(folder, write_model_set(folder / "set"))
-    sheet = write_sheet(folder, ROWS[2:])
-    assert pipeline.run("--input", sheet).status == 0
-    description = json.loads((pipeline.model_set / "modelset.json").read_text())
-    file = pipeline.model_set / description["components"][component]["file"]
-    if component == "classifier":
-        write_classifier(file, seed=2)
-    else:
-        shutil.copy(write_model_set(folder / "other", seed=2) / file.name, file)
-    description["components"][component]["sha256"] = sha256(file)
-    (pipeline.model_set / "modelset.json").write_text(json.dumps(description))
-    run = pipeline.run("--input", sheet, "-resume")
-    assert run.status == 0, run.output
-    assert run.processes("COMPLETED") == rerun
+        ("tokenizer", {"EMBED_DNABERT_S", "CLASSIFY", "SUMMARISE"}),
+        ("text", set()),
+    ]:
+        description = json.loads((pipeline.model_set / "modelset.json").read_text())
+        if component == "text":  # model card, licence: nothing that results depend on
+            description |= {"licence": "another", "measured": {"auroc": 1}}
+        else:
+            file = pipeline.model_set / description["components"][component]["file"]
+            if component == "tokenizer":
+                file.write_text(file.read_text() + "\n")
+            else:
+                shutil.copy(other / file.name, file)
+            description["components"][component]["sha256"] = sha256(file)
+        (pipeline.model_set / "modelset.json").write_text(json.dumps(description))
+        run = pipeline.run("--input", sheet, "-resume")
+        assert run.status == 0, run.output
+        assert run.processes("COMPLETED") == rerun, component
+        note = json.loads((run.outdir / "c" / "provenance.json").read_text())
+        assert note["model_set_digest"] == set_digest(description)
 
 
 def test_a_file_that_is_not_the_sets_is_refused_by_the_task(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ PROTEIN = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
 DNA_SHA, PROTEIN_SHA = "d" * 64, "e" * 64
 
 
-def write(path, ids, data, sha256):
-    write_embeddings(path, ids, data, Provenance("any", sha256, "", "", {}, 1))
+def write(path, ids, data, sha256, tokenizer="", library="", **numerics):
+    origin = Provenance("any", sha256, tokenizer, library, numerics, 1, 0)
+    write_embeddings(path, ids, data, origin)
     return path
 
 
@@ -38,10 +39,12 @@ def shard(tmp_path):
     return tmp_path
 
 
-def classify(shard, dna_sha=DNA_SHA, protein_sha=PROTEIN_SHA, classifier_sha=None):
+def classify(
+    shard, dna_sha=DNA_SHA, protein_sha=PROTEIN_SHA, classifier_sha=None, tokenizer_sha=None
+):
     return classify_shard(
         shard / "s.frames.faa",
-        EmbeddingsFile(shard / "s.dnabert_s.h5", dna_sha),
+        EmbeddingsFile(shard / "s.dnabert_s.h5", dna_sha, tokenizer_sha),
         EmbeddingsFile(shard / "s.esm2.h5", protein_sha),
         shard / "mlp",
         classifier_sha,
@@ -100,6 +103,39 @@ def test_embeddings_of_another_encoder_are_refused(shard):
         classify(shard, dna_sha="f" * 64)
 
 
+def test_embeddings_of_another_tokenizer_are_refused(shard):
+    with pytest.raises(
+        InputError, match="was made by the tokenizer .none.…, the model set has 1111"
+    ):
+        classify(shard, tokenizer_sha="1" * 64)
+    write(shard / "s.dnabert_s.h5", IDS, DNA, DNA_SHA, tokenizer="1" * 64)
+    assert classify(shard, tokenizer_sha="1" * 64) == 3
+    with pytest.raises(InputError, match="s.dnabert_s.h5: was made by the tokenizer 111111111111…"):
+        classify(shard, tokenizer_sha="2" * 64)
+
+
+def test_embeddings_of_two_versions_of_the_code_are_refused(shard):
+    write(shard / "s.dnabert_s.h5", IDS, DNA, DNA_SHA, library="a" * 64)
+    with pytest.raises(InputError, match="s.dnabert_s.h5 was made by the library aaaaaaaaaaaa"):
+        classify(shard)
+    write(shard / "s.esm2.h5", IDS, PROTEIN, PROTEIN_SHA, library="a" * 64)
+    assert classify(shard) == 3
+
+
+def test_two_devices_are_told_and_accepted(shard, caplog):
+    caplog.set_level("INFO")
+    write(shard / "s.dnabert_s.h5", IDS, DNA, DNA_SHA, device="cpu", precision="fp32")
+    write(shard / "s.esm2.h5", IDS, PROTEIN, PROTEIN_SHA, device="cuda", precision="fp32")
+    assert classify(shard) == 3
+    assert caplog.messages == ["s.dnabert_s.h5 and s.esm2.h5 differ in device: cpu, cuda"]
+
+
+def test_a_classifier_that_is_not_there_is_told(shard):
+    (shard / "mlp").unlink()
+    with pytest.raises(InputError, match="mlp: cannot be read .No such file.*--weights_dir"):
+        classify(shard)
+
+
 def test_widths_that_do_not_fit_are_refused(shard):
     write(shard / "s.esm2.h5", IDS, PROTEIN[:, :2], PROTEIN_SHA)
     with pytest.raises(InputError, match=r"mlp: takes 8 numbers a frame.*give 5 \+ 2"):
@@ -124,7 +160,8 @@ def test_the_executable(shard, executables, monkeypatch, capsys):
     expected = (shard / "s.scores.tsv").read_bytes()
     (shard / "s.scores.tsv").unlink()
     digest = hashlib.sha256((shard / "mlp").read_bytes()).hexdigest()
-    right = {"--dnabert-s-sha256": DNA_SHA, "--esm2-sha256": PROTEIN_SHA,
+    write(shard / "s.dnabert_s.h5", IDS, DNA, DNA_SHA, tokenizer="1" * 64)
+    right = {"--tokenizer-sha256": "1" * 64, "--dnabert-s-sha256": DNA_SHA, "--esm2-sha256": PROTEIN_SHA,
              "--classifier-sha256": digest}  # fmt: skip
     options = [text for pair in right.items() for text in pair]
     assert executables["classify"](arguments(*options)) == 0

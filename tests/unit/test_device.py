@@ -86,15 +86,17 @@ def test_precision(name, device, expected):
     assert devices.choose_precision(name, device) == expected
 
 
-@pytest.mark.parametrize("name", ["fp16", "bf16"])
-def test_half_precision_on_a_cpu_is_refused(name):
-    with pytest.raises(InputError, match=f"--precision {name}: a CPU computes in fp32 only"):
+@pytest.mark.parametrize("name", ["fp16", "tf32", "fp8"])
+def test_a_precision_that_a_cpu_lacks_is_refused(name):
+    with pytest.raises(InputError, match=f"--precision {name}: a CPU computes in fp32 or bf16"):
         devices.choose_precision(name, CPU)
 
 
 def test_the_key_names_everything_and_is_json():
-    key = devices.numerics_key(CPU, "fp32", 2048)
-    assert set(key) == {"attention", "device", "engine", "precision", "token_budget", "torch"}
+    key = devices.numerics_key(CPU, "fp32", 2048, "plain", "sdpa")
+    assert set(key) == {
+        "attention", "device", "engine", "path", "precision", "token_budget", "torch"
+    }  # fmt: skip
     assert json.loads(json.dumps(key)) == key
     assert key["device"].startswith("cpu ") and key["token_budget"] == 2048
 

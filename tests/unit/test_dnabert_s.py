@@ -122,12 +122,6 @@ def test_alibi_slopes_are_those_of_the_specification(heads):
     assert dnabert_s.alibi_slopes(heads) == pytest.approx(SLOPES[heads], rel=1e-12)
 
 
-def test_the_corner_of_a_bias_is_the_bias_of_a_shorter_sequence():
-    large = dnabert_s.alibi_bias(12, 600, torch.device("cpu"))
-    assert torch.equal(large[:, :7, :7], dnabert_s.alibi_bias(12, 7, torch.device("cpu")))
-    assert large[0, 2, 5] == large[0, 5, 2] == -1.5
-
-
 def test_an_unknown_published_name_is_not_swallowed():
     state = {"encoder.layer.0.surprise.weight": torch.zeros(1)}
     assert list(dnabert_s.from_published(state)) == ["encoder.layer.0.surprise.weight"]

@@ -15,6 +15,7 @@ from virnucpro.cli import main as cli
 from virnucpro.errors import InputError
 from virnucpro.model_sets.check import check_components
 from virnucpro.model_sets.description import read_model_set
+from virnucpro.model_sets.digest import set_digest
 from virnucpro.models import component, esm2
 
 ROOT = Path(__file__).parents[2]
@@ -191,7 +192,7 @@ def test_the_list_shows_what_sets_are(copy, tmp_path, capsys):
     assert (
         broken.startswith("broken ") and "not usable" in broken and "is no readable JSON" in broken
     )
-    digest = component.file_sha256(copy / "modelset.json")[:12]
+    digest = set_digest(json.loads((copy / "modelset.json").read_text()))[:12]
     assert (
         copied.split()
         == f"compact-500 500 96 float16 96 float16 0.00 unknown: esm2 yes {digest} {copy}".split()

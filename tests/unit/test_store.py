@@ -10,7 +10,7 @@ import pytest
 from virnucpro.embeddings.store import Provenance, read_embeddings, write_embeddings
 from virnucpro.errors import InputError
 
-PROVENANCE = Provenance("esm2", "ab" * 32, "", "cd" * 32, {"torch": "2.11", "engine": 1}, 12)
+PROVENANCE = Provenance("esm2", "ab" * 32, "", "cd" * 32, {"torch": "2.11", "engine": 1}, 12, 0)
 IDS = ["a_chunk_1F1", "é_chunk_2R3"]
 DATA = np.arange(6, dtype=np.float32).reshape(2, 3)
 

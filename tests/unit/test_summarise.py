@@ -1,5 +1,6 @@
 """Result tables of samples that are split and translated here and get scores made up here."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -489,6 +490,18 @@ def test_the_executable_writes_the_folder_and_a_row(
     called = numbers["viral"] + numbers["non-viral"]
     assert called + sum(numbers[reason] for reason in REASONS) == numbers["sequences"] == 14
     assert numbers["chunks_viral"] + numbers["chunks_nonviral"] < numbers["chunks"]
+
+
+def test_the_executable_notes_the_models(arguments, executables, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    made_by = {"model_set": "a 'b' \"c\"", "model_set_digest": "0" * 64}
+    assert executables["summarise"]([*arguments(), "--made-by", json.dumps(made_by)]) == 0
+    assert visible(tmp_path / "s") == RESULTS | {"provenance.json"}
+    note = json.loads((tmp_path / "s" / "provenance.json").read_text())
+    assert note == {**made_by, "sample": "s", "chunk_bp": CHUNK_BP}
+    for text, words in (("{", "is no JSON"), ("[]", "must be a JSON object")):
+        assert executables["summarise"]([*arguments(), "--made-by", text]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_the_executable_leaves_no_table_behind_an_error(

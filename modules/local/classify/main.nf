@@ -5,7 +5,8 @@ process CLASSIFY {
 
     input:
     tuple val(meta), path(frames), path(dnabert_s), path(esm2)
-    tuple path(classifier), val(classifier_sha256), val(dnabert_s_sha256), val(esm2_sha256)
+    tuple path(classifier), val(classifier_at), val(classifier_sha256) // a file, or where the task finds it
+    tuple val(dnabert_s_sha256), val(tokenizer_sha256), val(esm2_sha256)
     val library
 
     output:
@@ -15,9 +16,9 @@ process CLASSIFY {
     script:
     """
     vnp_classify.py --shard ${meta.id} --frames ${frames} \\
-        --dnabert-s ${dnabert_s} --dnabert-s-sha256 ${dnabert_s_sha256} \\
+        --dnabert-s ${dnabert_s} --dnabert-s-sha256 ${dnabert_s_sha256} --tokenizer-sha256 ${tokenizer_sha256} \\
         --esm2 ${esm2} --esm2-sha256 ${esm2_sha256} \\
-        --classifier ${classifier} --classifier-sha256 ${classifier_sha256} \\
+        --classifier ${classifier_at ?: classifier} --classifier-sha256 ${classifier_sha256} \\
         --process ${task.process} --library-digest ${library}
     """
 

@@ -5,7 +5,8 @@ process EMBED_DNABERT_S {
 
     input:
     tuple val(meta), path(frames)
-    tuple path(encoder), val(encoder_sha256), path(tokenizer), val(tokenizer_sha256)
+    tuple path(encoder), val(encoder_at), val(encoder_sha256) // a file, or where the task finds it
+    tuple path(tokenizer), val(tokenizer_at), val(tokenizer_sha256)
     tuple val(device), val(precision)
     val library
 
@@ -16,8 +17,8 @@ process EMBED_DNABERT_S {
     script:
     """
     vnp_embed_dnabert_s.py --frames ${frames} \\
-        --encoder ${encoder} --encoder-sha256 ${encoder_sha256} \\
-        --tokenizer ${tokenizer} --tokenizer-sha256 ${tokenizer_sha256} \\
+        --encoder ${encoder_at ?: encoder} --encoder-sha256 ${encoder_sha256} \\
+        --tokenizer ${tokenizer_at ?: tokenizer} --tokenizer-sha256 ${tokenizer_sha256} \\
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
         --process ${task.process} --library-digest ${library}
     """

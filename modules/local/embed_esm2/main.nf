@@ -5,7 +5,7 @@ process EMBED_ESM2 {
 
     input:
     tuple val(meta), path(frames)
-    tuple path(encoder), val(encoder_sha256)
+    tuple path(encoder), val(encoder_at), val(encoder_sha256) // a file, or where the task finds it
     tuple val(device), val(precision)
     val library
 
@@ -16,7 +16,7 @@ process EMBED_ESM2 {
     script:
     """
     vnp_embed_esm2.py --frames ${frames} \\
-        --encoder ${encoder} --encoder-sha256 ${encoder_sha256} \\
+        --encoder ${encoder_at ?: encoder} --encoder-sha256 ${encoder_sha256} \\
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
         --process ${task.process} --library-digest ${library}
     """

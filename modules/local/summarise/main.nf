@@ -6,17 +6,18 @@ process SUMMARISE {
     input:
     tuple val(meta), path(records), path(shards), path(chunks), path(tables), path(scores)
     val chunk_bp
+    val made_by // JSON, quoted for the shell
     val library
 
     output:
     tuple val(meta), path("${meta.id}/prediction_results*"), emit: predictions
-    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,regions.bed,regions.gff3,viral.fasta}"), emit: calls
+    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,regions.bed,regions.gff3,viral.fasta,provenance.json}"), emit: calls
     tuple val(meta), path("${meta.id}.summary.tsv"), emit: summary
     path 'versions.yml', topic: versions
 
     script:
     """
-    vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} \\
+    vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} --made-by ${made_by} \\
         --records ${records} --shards ${shards} \\
         --chunks ${chunks} --chunk-tables ${tables} --scores ${scores} \\
         --process ${task.process} --library-digest ${library}
@@ -29,7 +30,7 @@ process SUMMARISE {
     printf 'Modified_ID\\tIs_Virus\\n' > ${meta.id}/prediction_results_highestscore.csv
     printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv > ${meta.id}/contigs.tsv
     printf '##gff-version 3\\n' > ${meta.id}/regions.gff3
-    touch ${meta.id}/regions.bed ${meta.id}/viral.fasta versions.yml
+    touch ${meta.id}/regions.bed ${meta.id}/viral.fasta ${meta.id}/provenance.json versions.yml
     printf 'sample\\tsequences\\n${meta.id}\\t0\\n' > ${meta.id}.summary.tsv
     """
 }

@@ -74,7 +74,14 @@ def load_classifier(path: Path, sha256: str | None = None) -> Classifier:
 
     Raises: InputError for a file that is damaged, another than the model set names, or not an MLP.
     """
-    if sha256 and (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
+            "--weights_dir, put the classifier where the tasks look for it."
+        ) from error
+    if sha256 not in (None, found):
         raise InputError(
             f"{path.name}: sha256 is {found[:12]}…, the model set says {sha256[:12]}…. The file is "
             "damaged or was replaced: copy it again, or rebuild the model set."

@@ -1,5 +1,6 @@
 """CLASSIFY: both embeddings of a shard's frames, joined by id, become scores."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,11 @@ from numpy.typing import NDArray
 
 from virnucpro.calls.classifier import load_classifier
 from virnucpro.calls.scores_file import write_scores
-from virnucpro.embeddings.store import read_embeddings
+from virnucpro.embeddings.store import Provenance, read_embeddings
 from virnucpro.errors import InputError
 from virnucpro.sequences.frames_file import read_frames
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,12 @@ class EmbeddingsFile:
 
     Attributes:
         encoder_sha256: digest of the encoder's component file in the model set; None: any.
+        tokenizer_sha256: likewise of its tokenizer; ESM-2 has none.
     """
 
     path: Path
     encoder_sha256: str | None = None
+    tokenizer_sha256: str | None = None
 
 
 def classify_shard(
@@ -35,12 +40,14 @@ def classify_shard(
 ) -> int:
     """Write the score table of a shard, in the order of its frame file; return the frame count.
 
-    Raises: InputError when an embedding is missing or too many, when an encoder is not the model
-        set's, or when the widths do not fit the classifier.
+    Raises: InputError when an embedding is missing or too many, when an encoder or tokenizer is not
+        the model set's, when two versions of the code made the embeddings, or when the widths do
+        not fit the classifier.
     """
     ids, _ = read_frames(frames)
-    dna_rows = _rows_of(ids, frames, dna)
-    protein_rows = _rows_of(ids, frames, protein)
+    dna_rows, dna_origin = _rows_of(ids, frames, dna)
+    protein_rows, protein_origin = _rows_of(ids, frames, protein)
+    _check_same_run(dna, dna_origin, protein, protein_origin)
     model = load_classifier(classifier, classifier_sha256)
     width = dna_rows.shape[1] + protein_rows.shape[1]
     if width != model.input_width:
@@ -52,16 +59,22 @@ def classify_shard(
     return len(ids)
 
 
-def _rows_of(ids: list[str], frames: Path, source: EmbeddingsFile) -> NDArray[np.float32]:
-    """Return the embeddings float32 [n, d] of the frames `ids`, in their order."""
+def _rows_of(
+    ids: list[str], frames: Path, source: EmbeddingsFile
+) -> tuple[NDArray[np.float32], Provenance]:
+    """Return the embeddings float32 [n, d] of the frames `ids`, in their order, and the origin."""
     found, vectors, provenance = read_embeddings(source.path)
-    if source.encoder_sha256 not in (None, provenance.component_sha256):
-        raise InputError(
-            f"{source.path.name}: was made by the encoder {provenance.component_sha256[:12]}…, the "
-            f"model set has {source.encoder_sha256[:12]}…. Embed the shard again."
-        )
+    for part, wanted, used in (
+        ("encoder", source.encoder_sha256, provenance.component_sha256),
+        ("tokenizer", source.tokenizer_sha256, provenance.tokenizer_sha256),
+    ):
+        if wanted not in (None, used):
+            raise InputError(
+                f"{source.path.name}: was made by the {part} {used[:12] or '(none)'}…, the model "
+                f"set has {wanted[:12]}…. Embed the shard again."
+            )
     if found == ids:
-        return vectors
+        return vectors, provenance
     missing, extra = set(ids) - set(found), set(found) - set(ids)
     if missing or extra:
         raise InputError(
@@ -70,7 +83,30 @@ def _rows_of(ids: list[str], frames: Path, source: EmbeddingsFile) -> NDArray[np
             "Embed the shard again."
         )
     row = {frame_id: n for n, frame_id in enumerate(found)}
-    return vectors[[row[frame_id] for frame_id in ids]]
+    return vectors[[row[frame_id] for frame_id in ids]], provenance
+
+
+def _check_same_run(
+    dna: EmbeddingsFile,
+    dna_origin: Provenance,
+    protein: EmbeddingsFile,
+    protein_origin: Provenance,
+) -> None:
+    """Refuse embeddings of two versions of the code; tell of two devices or precisions.
+
+    These differ where --device auto meets nodes with and without a GPU; both are valid vectors.
+    """
+    if dna_origin.library_digest != protein_origin.library_digest:
+        raise InputError(
+            f"{dna.path.name} was made by the library {dna_origin.library_digest[:12]}, "
+            f"{protein.path.name} by {protein_origin.library_digest[:12]}. Embed the shard again."
+        )
+    for key in ("device", "precision", "torch"):
+        values = [origin.numerics.get(key) for origin in (dna_origin, protein_origin)]
+        if values[0] != values[1]:
+            log.info(
+                "%s and %s differ in %s: %s, %s", dna.path.name, protein.path.name, key, *values
+            )
 
 
 def _some(ids: set[str]) -> str:

@@ -4,7 +4,7 @@ import argparse
 from importlib import import_module
 
 # Each module has `add_parser(commands)`, as those of `virnucpro` itself.
-COMMANDS = ("models_build", "models_check", "models_list")
+COMMANDS = ("models_build", "models_check", "models_fetch", "models_list")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -28,6 +28,7 @@ class Provenance:
         library_digest: of the code.
         numerics: the numerics key: device, precision, token budget and so on.
         num_tokens: tokens of all sequences, special tokens included, filler not.
+        num_recomputed: sequences that overflowed in half precision and were computed in float32.
     """
 
     architecture: str
@@ -36,6 +37,7 @@ class Provenance:
     library_digest: str
     numerics: dict[str, str | int]
     num_tokens: int
+    num_recomputed: int
 
 
 def write_embeddings(

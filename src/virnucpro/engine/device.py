@@ -2,22 +2,42 @@
 
 import ctypes
 import os
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from virnucpro.errors import InputError
-from virnucpro.models import attention
 
-ENGINE_VERSION = 1  # raise it with any change that alters a vector, even in its last bit
+if TYPE_CHECKING:
+    from virnucpro.models.component import Encoder
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+ENGINE_VERSION = 2  # raise it with any change that alters a vector, even in its last bit
+
+# What weights and activations are stored as. tf32: float32, multiplied with 10 bits of mantissa;
+# fp8: float16, with weights and inputs of most products rounded to 8 bits.
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp8": torch.float16,
+}
 DEVICE_CHOICES = ("auto", "cpu", "cuda")
 PRECISION_CHOICES = ("auto", *DTYPES)
+CPU_PRECISIONS = ("fp32", "bf16")
 
-# Tokens of a batch. CPU: of 1024, 2048 and 4096 within 10 % of the best (compact model, 2 cores),
-# and a short run wastes little filler. GPU: DESIGN section 1; to be measured for each memory class.
-TOKEN_BUDGETS = {"cpu": 2048, "cuda": 16384}
+# Tokens of a batch on a CPU: of 1024, 2048 and 4096 within 10 % of the best (compact model, 2
+# cores), and a short run wastes little filler.
+CPU_TOKEN_BUDGET = 2048
+# On a GPU, where memory allows: whole waves of 128 x 256 tiles on 132 multiprocessors (H100, H200)
+# for every product, 2 and 4 times 132 * 128. On an H100 within 1 % of the best.
+GPU_TOKEN_BUDGETS = {"esm2": 33792, "dnabert_s": 67584}
+MIN_TOKEN_BUDGET = 1024
+MEMORY_SHARE = 0.8  # of the card, for weights and one batch
+# Bytes of activations a token, by width and bytes of a number: qkv, hidden layer, streams, pooling.
+ACTIVATIONS = 50
 
 # First Linux driver of each CUDA major version (NVIDIA, CUDA compatibility guide).
 FIRST_DRIVERS = {11: 450, 12: 525, 13: 580}
@@ -92,38 +112,61 @@ def _driver_cuda() -> int:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return "fp32", "fp16" or "bf16"; auto is fp16 on a GPU and fp32 on a CPU.
+    """Return a key of DTYPES; auto is fp16 on a GPU and fp32 on a CPU.
 
-    Raises: InputError for half precision on a CPU, where it is slow and less exact.
+    Raises: InputError for what a CPU cannot do, or would do slowly.
     """
     if name == "auto":
         return "fp16" if device.type == "cuda" else "fp32"
-    if device.type == "cpu" and name != "fp32":
-        raise InputError(f"--precision {name}: a CPU computes in fp32 only. Use auto or fp32.")
+    if device.type == "cpu" and name not in CPU_PRECISIONS:
+        raise InputError(f"--precision {name}: a CPU computes in fp32 or bf16. Use auto or fp32.")
     return name
 
 
-def fix_numerics() -> None:
+def token_budget(encoder: "Encoder", precision: str, device: torch.device) -> int:
+    """Return the tokens of a batch: a constant for a model, precision and size of memory."""
+    if device.type == "cpu":
+        return CPU_TOKEN_BUDGET
+    size = DTYPES[precision].itemsize
+    room = MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory
+    room -= sum(weight.numel() for weight in encoder.parameters()) * size
+    budget = GPU_TOKEN_BUDGETS[encoder.architecture]
+    while budget > MIN_TOKEN_BUDGET and budget * ACTIVATIONS * encoder.config.width * size > room:
+        budget //= 2
+    return budget
+
+
+def fix_numerics(*, tf32: bool = False) -> None:
     """Set torch's process-wide switches so that a kernel is chosen by shape and precision alone."""
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.enable_cudnn_sdp(False)  # it builds a plan, slowly, for each new shape
 
 
-def numerics_key(device: torch.device, precision: str, token_budget: int) -> dict[str, str | int]:
-    """Return all that a vector's last bits depend on, beside the sequence and the weights."""
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        name = f"cuda sm_{major}{minor}"
-    else:
-        name = f"cpu {torch.backends.cpu.get_cpu_capability()}"
-    return {
-        "attention": attention.BACKEND,
-        "device": name,
+def numerics_key(
+    device: torch.device, precision: str, token_budget: int, path: str, attention: str
+) -> dict[str, str | int]:
+    """Return all that a vector's last bits depend on, beside the sequence and the weights.
+
+    Args:
+        path: which forward pass: plain, fused or official.
+        attention: its back end.
+    """
+    key: dict[str, str | int] = {
+        "attention": attention,
         "engine": ENGINE_VERSION,
+        "path": path,
         "precision": precision,
         "token_budget": token_budget,
         "torch": str(torch.__version__),
     }
+    if device.type == "cuda":
+        card = torch.cuda.get_device_properties(device)
+        # cuBLAS chooses by the number of multiprocessors too
+        key["device"] = f"cuda sm_{card.major}{card.minor} x{card.multi_processor_count}"
+        key["triton"] = version("triton") if path == "fused" or attention == "triton" else ""
+    else:
+        key["device"] = f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return key

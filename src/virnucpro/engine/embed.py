@@ -1,50 +1,96 @@
-"""Sequences in, one vector each out: tokenise, pack, run the model, pool."""
+"""Sequences in, one vector each out: tokenise, pack, run the model, pool.
+
+    main thread     launch batch 3 | launch 4 | fetch vectors of 2 | ...
+    worker thread   tokenise and pack 5, 6, ...
+    GPU             batch 2 | batch 3 | batch 4 ...
+
+On a GPU one thread launches and another prepares; on a CPU each thread computes whole batches.
+"""
 
 import copy
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from virnucpro.engine.device import GpuMemoryError
-from virnucpro.engine.packing import BatchPlan, pack, packed_batch
+from virnucpro.engine.packing import PackedBatch, pack, packed_batch
 from virnucpro.errors import InputError
-from virnucpro.models.component import Encoder
+from virnucpro.models.dnabert_s import DnabertS
+from virnucpro.models.esm2 import ESM2
 from virnucpro.models.tokenizers import Ids, Tokenizer
 
+if TYPE_CHECKING:
+    from virnucpro.models.fused import FusedDnabertS, FusedESM2
+
 PROGRESS_INTERVAL_S = 10.0
-CUDA_WORKERS = 2  # one prepares its batch while the other's is computed
+WINDOW = 8192  # sequences that are tokenised and packed together
+FULL = 0.99  # a batch that is emptier waits for the next window
+PREPARED_BATCHES = 4  # tokenised and packed ahead of the GPU
+LAUNCHED_BATCHES = 2  # whose vectors are not fetched yet
 
 log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Model(Protocol):
+    """What embed needs of a model; ESM2, DnabertS and their fused forms have it."""
+
+    def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]."""
+
+    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """Return float32 [B, D], one vector for each sequence."""
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What embed returns.
+    """What embed returns: m distinct sequences of n.
 
     Attributes:
-        vectors: float32 [n, d], in the order of the sequences.
-        num_tokens: int64 [n], tokens of each sequence, special tokens included.
+        distinct: float32 [m, d].
+        row_of: int64 [n], row of each sequence in `distinct`.
+        distinct_num_tokens: int64 [m], special tokens included.
+        recomputed: bool [m], sequences that overflowed and were computed in float32.
+        gpu_busy: share of the time between the first and the last batch that the GPU computed;
+            nan on a CPU.
     """
 
-    vectors: np.ndarray
-    num_tokens: np.ndarray
+    distinct: np.ndarray
+    row_of: np.ndarray
+    distinct_num_tokens: np.ndarray
+    recomputed: np.ndarray
+    gpu_busy: float
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """Return float32 [n, d], in the order of the sequences."""
+        return self.distinct[self.row_of]
+
+    @property
+    def num_tokens(self) -> np.ndarray:
+        """Return int64 [n], tokens of each sequence, special tokens included."""
+        return self.distinct_num_tokens[self.row_of]
 
 
 def embed(
-    model: Encoder,
+    model: Model,
     tokenizer: Tokenizer,
     sequences: Sequence[str],
     token_budget: int,
     *,
     names: Sequence[str] | None = None,
     threads: int = 1,
+    exact: Callable[[], Model] | None = None,
 ) -> Embeddings:
     """Embed each sequence; identical ones once.
 
@@ -55,58 +101,172 @@ def embed(
         names: of the sequences, for messages.
         threads: CPU threads. Each computes whole batches by itself, so that their number cannot
             change how a sum is split.
+        exact: makes the float32 model for what half precision cannot hold; default: the same
+            weights, widened.
     Raises: InputError naming a sequence whose vector is not finite even in float32;
         GpuMemoryError.
     """
-    distinct = {sequence: row for row, sequence in enumerate(dict.fromkeys(sequences))}
-    tokens = tokenizer.encode(list(distinct))
-    lengths = [len(ids) for ids in tokens]
-    plans = pack(lengths, token_budget)
-    vectors = np.empty((len(tokens), model.config.width), dtype=np.float32)
-    progress = _Progress(len(tokens))
+    rows: dict[str, int] = {}
+    row_of = np.array([rows.setdefault(s, len(rows)) for s in sequences], dtype=np.int64)
+    distinct = list(rows)
+    width, dtype, device = _described(model)
+    vectors = np.empty((len(distinct), width), dtype=np.float32)
+    num_tokens = np.zeros(len(distinct), dtype=np.int64)
+    progress = _Progress(len(distinct))
+    batches = _batches(tokenizer, distinct, token_budget)
+    clock = _GpuClock()
+    if device.type == "cuda":
+        results = _run_on_gpu(model, device, batches, tokenizer.filler_id, clock)
+    else:
+        results = _run_on_cpu(model, batches, tokenizer.filler_id, threads)
     try:
-        with _single_threaded_workers(model, min(threads, len(plans))) as pool:
-            run = _BatchRunner(model, tokenizer.filler_id, tokens)
-            for plan, rows in zip(plans, pool.map(run, plans), strict=True):
-                vectors[list(plan.members)] = rows
-                progress.add(len(plan.members), sum(lengths[i] for i in plan.members))
+        for batch, result in results:
+            vectors[batch.rows] = result
+            num_tokens[batch.rows] = batch.lengths
+            progress.add(batch)
     except torch.OutOfMemoryError as error:
         raise GpuMemoryError(
-            f"GPU memory ran out at {token_budget} tokens a batch "
-            f"({str(error).splitlines()[0]}). Another program may hold it: try again elsewhere."
+            f"GPU memory ran out at {token_budget} tokens a batch ({str(error).splitlines()[0]})."
         ) from error
-    rows_of = np.array([distinct[sequence] for sequence in sequences], dtype=np.int64)
-    _mend_overflows(model, tokenizer.filler_id, tokens, vectors, token_budget)
-    _check_finite(vectors[rows_of], names)
-    return Embeddings(vectors[rows_of], np.array(lengths, dtype=np.int64)[rows_of])
+    overflowed: np.ndarray = np.logical_not(np.isfinite(vectors).all(axis=1))
+    bad = np.flatnonzero(overflowed)
+    if len(bad) and dtype != torch.float32:
+        log.info("%d of %d vectors overflowed: computing them in float32", len(bad), len(vectors))
+        again = [distinct[row] for row in bad.tolist()]
+        wide = exact() if exact else _widened(model)
+        vectors[bad] = embed(wide, tokenizer, again, token_budget, threads=threads).distinct
+    elif len(bad):
+        first = int(np.flatnonzero(row_of == bad[0])[0])
+        raise InputError(
+            f"sequence {names[first] if names else f'number {first + 1}'}: its vector is not "
+            f"finite, in float32 either ({len(bad)} such sequences). The sequence is empty or the "
+            "model set is damaged."
+        )
+    return Embeddings(vectors, row_of, num_tokens, overflowed, clock.busy_share())
 
 
-class _BatchRunner:
-    """Computes the vectors of one batch; safe to call from several threads."""
+@dataclass(frozen=True)
+class _Batch:
+    """Sequences that are computed together.
 
-    def __init__(self, model: Encoder, filler_id: int, tokens: Sequence[Ids]) -> None:
-        self._model = model
-        self._filler_id = filler_id
-        self._tokens = tokens
-        self._device = next(model.parameters()).device
+    Attributes:
+        rows: their rows among the distinct sequences, by ascending length.
+        ids: their tokens.
+        num_tokens: T, filler included.
+    """
+
+    rows: list[int]
+    ids: list[Ids]
+    num_tokens: int
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(ids) for ids in self.ids]
+
+    def on_host(self, filler_id: int) -> tuple[Tensor, PackedBatch]:
+        """Return the token ids int64 [T] and where they lie."""
+        ids = np.full(self.num_tokens, filler_id, dtype=np.int64)
+        np.concatenate(self.ids, out=ids[: sum(self.lengths)])
+        return torch.from_numpy(ids), packed_batch(self.lengths, self.num_tokens)
+
+
+def _batches(tokenizer: Tokenizer, sequences: list[str], token_budget: int) -> Iterator[_Batch]:
+    """Yield all sequences in batches; what does not fill one waits for the next window."""
+    rows: list[int] = []
+    ids: list[Ids] = []
+    for start in range(0, len(sequences), WINDOW):
+        window = sequences[start : start + WINDOW]
+        rows += range(start, start + len(window))
+        ids += tokenizer.encode(window)
+        is_last = start + WINDOW >= len(sequences)
+        waiting: list[int] = []
+        lengths = [len(part) for part in ids]
+        for plan in pack(lengths, token_budget):
+            fill = sum(lengths[i] for i in plan.members) / plan.num_tokens
+            if fill < FULL and not is_last:
+                waiting += plan.members
+            else:
+                members = plan.members
+                yield _Batch([rows[i] for i in members], [ids[i] for i in members], plan.num_tokens)
+        rows, ids = [rows[i] for i in waiting], [ids[i] for i in waiting]
+
+
+def _run_on_gpu(
+    model: Model,
+    device: torch.device,
+    batches: Iterator[_Batch],
+    filler_id: int,
+    clock: "_GpuClock",
+) -> Iterator[tuple[_Batch, np.ndarray]]:
+    """Yield each batch with its vectors float32 [B, d], while the next ones are computed."""
+    launched: deque[tuple[_Batch, Tensor, torch.cuda.Event, torch.cuda.Event]] = deque()
+
+    def fetch() -> tuple[_Batch, np.ndarray]:
+        batch, vectors, begin, end = launched.popleft()
+        end.synchronize()
+        clock.add(begin, end)
+        return batch, vectors.numpy()
+
+    prepared = (
+        (batch, ids.pin_memory(), packed.pin_memory())
+        for batch in batches
+        for ids, packed in [batch.on_host(filler_id)]
+    )
+    for batch, ids, packed in _ahead(prepared, PREPARED_BATCHES):
+        begin = torch.cuda.Event(enable_timing=True)
+        begin.record()
+        with torch.inference_mode():
+            packed = packed.to(device)
+            vectors = model.pool(model(ids.to(device, non_blocking=True), packed), packed)
+            host = torch.empty(vectors.shape, pin_memory=True)
+            host.copy_(vectors, non_blocking=True)
+        end = torch.cuda.Event(enable_timing=True)
+        end.record()
+        launched.append((batch, host, begin, end))
+        if len(launched) > LAUNCHED_BATCHES:
+            yield fetch()
+    while launched:
+        yield fetch()
+
+
+class _GpuClock:
+    """Adds up how long the GPU computed, from events before and behind each batch."""
+
+    def __init__(self) -> None:
+        self._first: torch.cuda.Event | None = None
+        self._last: torch.cuda.Event | None = None
+        self._busy_ms = 0.0
+
+    def add(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> None:
+        """Count a finished batch."""
+        self._first = self._first or begin
+        self._last = end
+        self._busy_ms += begin.elapsed_time(end)
+
+    def busy_share(self) -> float:
+        """Return the share of the time from the first event to the last; nan without any."""
+        if self._first is None or self._last is None:
+            return float("nan")
+        return self._busy_ms / self._first.elapsed_time(self._last)
+
+
+def _run_on_cpu(
+    model: Model, batches: Iterator[_Batch], filler_id: int, threads: int
+) -> Iterator[tuple[_Batch, np.ndarray]]:
+    """Yield each batch with its vectors float32 [B, d]."""
 
     @torch.inference_mode()
-    def __call__(self, plan: BatchPlan) -> np.ndarray:
-        """Return float32 [B, d], in the order of the plan's members."""
-        parts = [self._tokens[i] for i in plan.members]
-        batch = packed_batch([len(part) for part in parts], plan.num_tokens)
-        ids = np.full(plan.num_tokens, self._filler_id, dtype=np.int64)
-        np.concatenate(parts, out=ids[: int(batch.cu_seqlens[-1])])
-        batch = batch.to(self._device)
-        hidden: Tensor = self._model(torch.from_numpy(ids).to(self._device), batch)
-        return self._model.pool(hidden, batch).cpu().numpy()
+    def compute(batch: _Batch) -> tuple[_Batch, np.ndarray]:
+        ids, packed = batch.on_host(filler_id)
+        return batch, model.pool(model(ids, packed), packed).numpy()
+
+    with _single_threaded_workers(threads) as pool:
+        yield from _in_order(pool, compute, batches, 2 * threads)
 
 
 @contextmanager
-def _single_threaded_workers(model: Encoder, threads: int) -> Iterator[ThreadPoolExecutor]:
+def _single_threaded_workers(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Yield a pool whose workers compute on one thread each; the caller's count comes back."""
-    if next(model.parameters()).device.type == "cuda":
-        threads = CUDA_WORKERS
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(max(threads, 1), "embed", torch.set_num_threads, (1,)) as pool:
@@ -115,30 +275,48 @@ def _single_threaded_workers(model: Encoder, threads: int) -> Iterator[ThreadPoo
         torch.set_num_threads(before)
 
 
-def _mend_overflows(
-    model: Encoder, filler_id: int, tokens: Sequence[Ids], vectors: np.ndarray, token_budget: int
-) -> None:
-    """Compute, alone and in float32, each vector that half precision could not hold."""
-    overflowed = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(overflowed) == 0 or next(model.parameters()).dtype == torch.float32:
-        return
-    log.info(
-        "%d of %d vectors overflowed: computing them in float32", len(overflowed), len(vectors)
-    )
-    run = _BatchRunner(copy.deepcopy(model).float(), filler_id, tokens)
-    for row in overflowed.tolist():
-        num_tokens = pack([len(tokens[row])], token_budget)[0].num_tokens
-        vectors[row] = run(BatchPlan((row,), num_tokens))[0]
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], depth: int
+) -> Iterator[Result]:
+    """Yield function(item) in the order of the items, with `depth` of them under way."""
+    futures: deque[Future[Result]] = deque()
+    for item in items:
+        futures.append(pool.submit(function, item))
+        if len(futures) >= max(depth, 1):
+            yield futures.popleft().result()
+    while futures:
+        yield futures.popleft().result()
 
 
-def _check_finite(vectors: np.ndarray, names: Sequence[str] | None) -> None:
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        name = names[bad[0]] if names else f"number {bad[0] + 1}"
-        raise InputError(
-            f"sequence {name}: its vector is not finite, in float32 either ({len(bad)} such "
-            "sequences). The sequence is empty or the model set is damaged."
-        )
+def _ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
+    """Yield the items; one thread makes up to `depth` of them in advance."""
+    end = object()
+    with ThreadPoolExecutor(1, "prepare") as pool:
+        futures = deque(pool.submit(next, items, end) for _ in range(depth))
+        while (item := futures.popleft().result()) is not end:
+            futures.append(pool.submit(next, items, end))
+            yield item  # type: ignore[misc]
+
+
+def _described(model: Model) -> tuple[int, torch.dtype, torch.device]:
+    """Return width, type and device of a model."""
+    module = _module_of(model)
+    weight = next(module.parameters())
+    return module.config.width, weight.dtype, weight.device
+
+
+def _module_of(model: Model) -> ESM2 | DnabertS:
+    """Return the module that holds the weights."""
+    if isinstance(model, (ESM2, DnabertS)):
+        return model
+    fused: FusedESM2 | FusedDnabertS = model  # type: ignore[assignment]
+    return fused.model
+
+
+def _widened(model: Model) -> Model:
+    module = copy.deepcopy(_module_of(model)).float()
+    module.attention = "sdpa"
+    return module
 
 
 class _Progress:
@@ -146,20 +324,21 @@ class _Progress:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._done = self._tokens = 0
+        self._done = self._tokens = self._budget = 0
         self._start = self._logged = time.monotonic()
 
-    def add(self, sequences: int, tokens: int) -> None:
-        """Count what was done."""
-        self._done += sequences
-        self._tokens += tokens
+    def add(self, batch: _Batch) -> None:
+        """Count a batch."""
+        self._done += len(batch.rows)
+        self._tokens += sum(batch.lengths)
+        self._budget += batch.num_tokens
         now = time.monotonic()
         if now - self._logged >= PROGRESS_INTERVAL_S or self._done == self._total:
             self._logged = now
-            rate = self._tokens / max(now - self._start, 1e-9)
             log.info(
-                "embedded %d of %d distinct sequences, %.0f tokens/s",
+                "embedded %d of %d distinct sequences, %.0f tokens/s, batches %.1f %% full",
                 self._done,
                 self._total,
-                rate,
+                self._tokens / max(now - self._start, 1e-9),
+                100 * self._tokens / self._budget,
             )

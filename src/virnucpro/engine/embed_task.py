@@ -1,8 +1,12 @@
 """What the two embedding executables do: frame files in, one HDF5 for each out."""
 
 import argparse
+import json
 import logging
+import math
+import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +15,16 @@ import torch
 from virnucpro import task
 from virnucpro.embeddings.store import Provenance, write_embeddings
 from virnucpro.engine import device as devices
-from virnucpro.engine.embed import embed
+from virnucpro.engine.embed import Embeddings, embed
+from virnucpro.engine.load import ENGINES, Engine, load_engine
 from virnucpro.errors import InputError
-from virnucpro.models.component import Encoder, check_sha256, load_component
+from virnucpro.models import attention
+from virnucpro.models.component import Encoder, check_sha256
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 from virnucpro.sequences.frames_file import read_frames
 
-LIBRARY = ("embeddings", "engine", "models", "sequences")
+LIBRARY = ("embeddings", "engine", "kernels", "models", "sequences")
 VERSIONS = ("torch", "tokenizers", "safetensors", "h5py", "dnaio")
 EXIT_GPU_MEMORY = 75  # the pipeline tries again elsewhere
 
@@ -41,6 +47,7 @@ DNABERT_S_TASK = EmbedTask("dnabert_s", ".frames.fna", ".dnabert_s.h5")
 def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) -> int:
     """Parse the arguments, embed, write; return the exit status."""
     args = parse_args(kind, description, argv)
+    os.environ.setdefault("RAYON_NUM_THREADS", str(args.threads))  # of the tokenizer
     try:
         return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
     except (devices.GpuMemoryError, torch.OutOfMemoryError) as error:
@@ -63,6 +70,10 @@ def parse_args(
         parser.add_argument("--tokenizer-sha256", required=True, help="digest that it must have")
     parser.add_argument("--device", choices=devices.DEVICE_CHOICES, default="auto")
     parser.add_argument("--precision", choices=devices.PRECISION_CHOICES, default="auto")
+    parser.add_argument("--attention", choices=attention.CHOICES, default="auto")
+    parser.add_argument("--engine", choices=ENGINES, default="virnucpro",
+                        help="official: the authors' own forward pass, for comparison")  # fmt: skip
+    parser.add_argument("--token-budget", type=int, help="tokens of a batch (default: by memory)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     return parser.parse_args(argv)
 
@@ -74,39 +85,97 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
         raise InputError("--frames: two files have the same name, so their outputs would too.")
     device = devices.choose_device(args.device)
     precision = devices.choose_precision(args.precision, device)
-    token_budget = devices.TOKEN_BUDGETS[device.type]
-    devices.fix_numerics()
+    watch = Stopwatch()
     files = [read_frames(path) for path in args.frames]
-    model = load_component(args.encoder, args.encoder_sha256, device, devices.DTYPES[precision])
-    if model.architecture != kind.architecture:
-        raise InputError(f"{args.encoder}: holds {model.architecture}, not {kind.architecture}.")
-    log.info(
-        "%s on %s in %s, %d tokens a batch", kind.architecture, device, precision, token_budget
+    watch.lap("read_s")
+    engine = load_engine(
+        args.encoder,
+        args.encoder_sha256,
+        device,
+        precision,
+        attention_name=args.attention,
+        engine=args.engine,
+        budget=args.token_budget,
     )
-
+    if engine.encoder.architecture != kind.architecture:
+        found = engine.encoder.architecture
+        raise InputError(f"{args.encoder}: holds {found}, not {kind.architecture}.")
+    watch.lap("load_s")
     names = [name for ids, _ in files for name in ids]
     sequences = [sequence for _, sequences in files for sequence in sequences]
-    result = embed(
-        model,
-        load_tokenizer(model, args),
-        sequences,
-        token_budget,
-        names=names,
-        threads=args.threads,
+    result, engine = embed_within_memory(
+        engine, load_tokenizer(engine.encoder, args), sequences, names, args.threads
     )
+    watch.lap("embed_s")
     start = 0
     for target, (ids, _) in zip(targets, files, strict=True):
-        rows = slice(start, start + len(ids))
-        start = rows.stop
+        rows = result.row_of[start : start + len(ids)]
+        start += len(ids)
         provenance = Provenance(
             architecture=kind.architecture,
             component_sha256=args.encoder_sha256.lower(),
             tokenizer_sha256=getattr(args, "tokenizer_sha256", "").lower(),
             library_digest=task.library_digest(LIBRARY),
-            numerics=devices.numerics_key(device, precision, token_budget),
-            num_tokens=int(result.num_tokens[rows].sum()),
+            numerics=engine.numerics,
+            num_tokens=int(result.distinct_num_tokens[rows].sum()),
+            num_recomputed=int(result.recomputed[rows].sum()),
         )
-        write_embeddings(Path(target), ids, result.vectors[rows], provenance)
+        write_embeddings(Path(target), ids, result.distinct[rows], provenance)
+    watch.lap("write_s")
+    counts = {
+        "sequences": len(sequences),
+        "distinct": len(result.distinct),
+        "tokens": int(result.distinct_num_tokens.sum()),
+        "recomputed": int(result.recomputed.sum()),
+    }
+    busy = {} if math.isnan(result.gpu_busy) else {"gpu_busy": round(result.gpu_busy, 4)}
+    log.info("stages: %s", json.dumps({**watch.laps, **counts, **busy}))
+
+
+class Stopwatch:
+    """Seconds of each stage of a task."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note the seconds since the last lap."""
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def embed_within_memory(
+    engine: Engine, tokenizer: Tokenizer, sequences: list[str], names: list[str], threads: int
+) -> tuple[Embeddings, Engine]:
+    """Embed; when GPU memory runs out begin again with batches of half the tokens.
+
+    Returns: the embeddings, and the engine with the budget that made all of them.
+    Raises: GpuMemoryError when the smallest batch does not fit either.
+    """
+    while True:
+        try:
+            result = embed(
+                engine.model,
+                tokenizer,
+                sequences,
+                engine.token_budget,
+                names=names,
+                threads=threads,
+                exact=engine.exact,
+            )
+        except devices.GpuMemoryError as error:
+            if engine.token_budget // 2 < devices.MIN_TOKEN_BUDGET:
+                raise devices.GpuMemoryError(
+                    f"{error} Another program may hold it: try again elsewhere or later."
+                ) from error
+            log.warning("%s Beginning again with half of them.", error)
+            engine = engine.with_budget(engine.token_budget // 2)
+            torch.cuda.empty_cache()
+        else:
+            return result, engine
 
 
 def load_tokenizer(model: Encoder, args: argparse.Namespace) -> Tokenizer:

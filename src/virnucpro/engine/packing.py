@@ -11,11 +11,14 @@ else.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
+
+TILE_ROWS = 64  # rows that one program of the attention kernel computes
 
 
 @dataclass(frozen=True)
@@ -54,25 +57,36 @@ class PackedBatch:
         max_seqlen: longest sequence.
         runs: sequences of equal length, in order; they cover the tokens before the filler.
         positions: int64 [T], place of each token in its own sequence; 0 for filler.
+        tiles: int32 [N, 3], pieces of up to TILE_ROWS tokens of one sequence, longest sequences
+            first: first token of the sequence, its length, first row of the piece in it. Pieces
+            of filler have length 0.
     """
 
     cu_seqlens: Tensor
     max_seqlen: int
     runs: tuple[Run, ...]
     positions: Tensor
+    tiles: Tensor
 
     @property
     def num_tokens(self) -> int:
         """Return T, filler included."""
         return self.positions.shape[0]
 
+    def pin_memory(self) -> "PackedBatch":
+        """Return the batch with its tensors where a GPU can fetch them by itself."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
     def to(self, device: torch.device) -> "PackedBatch":
         """Return the batch with its tensors on a device."""
-        return PackedBatch(
-            self.cu_seqlens.to(device, non_blocking=True),
-            self.max_seqlen,
-            self.runs,
-            self.positions.to(device, non_blocking=True),
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "PackedBatch":
+        return replace(
+            self,
+            cu_seqlens=change(self.cu_seqlens),
+            positions=change(self.positions),
+            tiles=change(self.tiles),
         )
 
 
@@ -118,12 +132,27 @@ def packed_batch(lengths: Sequence[int], num_tokens: int | None = None) -> Packe
     num_tokens = total if num_tokens is None else num_tokens
     assert list(lengths) == sorted(lengths) and lengths[0] > 0, "sequences must be sorted by length"
     assert total <= num_tokens, f"{total} tokens do not fit into {num_tokens}"
-    sizes = torch.tensor(lengths)
-    cu_seqlens = torch.zeros(len(lengths) + 1, dtype=torch.int64)
-    torch.cumsum(sizes, 0, out=cu_seqlens[1:])
-    positions = torch.zeros(num_tokens, dtype=torch.int64)
-    positions[:total] = torch.arange(total) - torch.repeat_interleave(cu_seqlens[:-1], sizes)
-    return PackedBatch(cu_seqlens.int(), lengths[-1], _runs(lengths), positions)
+    sizes = np.array(lengths)
+    cu_seqlens = np.concatenate(([0], np.cumsum(sizes)))
+    positions = np.zeros(num_tokens, np.int64)
+    positions[:total] = np.arange(total) - np.repeat(cu_seqlens[:-1], sizes)
+    return PackedBatch(
+        torch.from_numpy(cu_seqlens.astype(np.int32)),
+        lengths[-1],
+        _runs(lengths),
+        torch.from_numpy(positions),
+        torch.from_numpy(_tiles(cu_seqlens, num_tokens)),
+    )
+
+
+def _tiles(cu_seqlens: np.ndarray, num_tokens: int) -> np.ndarray:
+    """Return int32 [N, 3], as PackedBatch describes them."""
+    starts, sizes = cu_seqlens[:-1], np.diff(cu_seqlens)
+    counts = -(-sizes // TILE_ROWS)  # of each sequence
+    firsts = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    real = np.stack([np.repeat(starts, counts), np.repeat(sizes, counts), firsts * TILE_ROWS], 1)
+    filler = np.arange(cu_seqlens[-1], num_tokens, TILE_ROWS)[:, None] * [1, 0, 0]
+    return np.concatenate([real[::-1], filler]).astype(np.int32)
 
 
 def _runs(lengths: Sequence[int]) -> tuple[Run, ...]:

@@ -8,18 +8,12 @@ import numpy as np
 import torch
 
 from virnucpro.calls.classifier import load_classifier
-from virnucpro.engine.device import (
-    DTYPES,
-    TOKEN_BUDGETS,
-    GpuMemoryError,
-    choose_precision,
-    fix_numerics,
-)
+from virnucpro.engine.device import GpuMemoryError, choose_precision
 from virnucpro.engine.embed import embed
+from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
 from virnucpro.model_sets.description import Component, ModelSet
 from virnucpro.model_sets.known_files import identify
-from virnucpro.models.component import load_component
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 
 # Made up, and of two lengths; what matters is that the same goes in twice.
@@ -45,7 +39,6 @@ def check_components(model_set: ModelSet, device: torch.device) -> Iterator[Find
         model_set: to check.
         device: to load the encoders on, in the precision that `auto` means there.
     """
-    fix_numerics()
     for component in model_set.components:
         try:
             yield Finding(component.role, True, _check(component, model_set, device))
@@ -65,7 +58,8 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
         case "classifier":
             return _check_classifier(component)
     precision = choose_precision("auto", device)
-    model = load_component(component.path, component.sha256, device, DTYPES[precision])
+    engine = load_engine(component.path, component.sha256, device, precision)
+    model = engine.encoder
     if model.config.width != component.entry["width"]:
         raise InputError(
             f"{component.path}: gives {model.config.width} numbers a frame, modelset.json says "
@@ -85,7 +79,7 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
             )
         tokenizer = bpe
     first, second = (
-        embed(model, tokenizer, frames, TOKEN_BUDGETS[device.type]).vectors for _ in range(2)
+        embed(engine.model, tokenizer, frames, engine.token_budget).vectors for _ in range(2)
     )
     if first.tobytes() != second.tobytes():
         raise InputError(

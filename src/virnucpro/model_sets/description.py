@@ -1,11 +1,11 @@
 """A model set as its modelset.json describes it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from virnucpro.errors import InputError
+from virnucpro.model_sets.digest import set_digest
 from virnucpro.model_sets.json_file import read_json
 
 FORMAT = 1
@@ -33,7 +33,7 @@ class ModelSet:
     """A set and its components, in the order of ROLES.
 
     Attributes:
-        folder: of the set; digest: sha256 of modelset.json.
+        folder: of the set; digest: of what results depend on (model_sets.digest).
         description: content of modelset.json.
     """
 
@@ -75,11 +75,14 @@ def read_model_set(folder: Path) -> ModelSet:
         Component(role, folder / entries[role]["file"], entries[role]["sha256"], entries[role])
         for role in ROLES
     )
-    model_set = ModelSet(
-        folder, hashlib.sha256(file.read_bytes()).hexdigest(), description, components
-    )
-    _check_widths(model_set)
-    return model_set
+    _check_widths(ModelSet(folder, "", description, components))
+    try:
+        digest = set_digest(description)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{file}: lacks chunk_bp or frame_rule ({error}). Build it again."
+        ) from error
+    return ModelSet(folder, digest, description, components)
 
 
 def _is_component(entry: Any) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def check_sha256(path: Path, expected: str) -> None:
     try:
         found = file_sha256(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
+            "--weights_dir, put the file where the tasks look for it."
+        ) from error
     if found != expected.lower():
         raise InputError(
             f"{path}: sha256 is {found}, expected {expected}. The file is damaged or another "
@@ -82,17 +86,27 @@ def load_component(
     Raises: InputError when the content is not the expected one, or its tensors do not fit its
         configuration.
     """
-    check_sha256(path, sha256)
-    try:
-        with safe_open(path, framework="pt", device=str(device)) as stream:
-            model = _empty_model(path, stream.metadata() or {})
-            shapes = {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118
-            check_tensors(path, shapes, model)
-            tensors = {name: stream.get_tensor(name).to(dtype) for name in shapes}
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error}).") from error
-    model.load_state_dict(tensors, assign=True)
+    with ThreadPoolExecutor(1, "sha256") as pool:  # hashing 11 GB takes as long as loading them
+        checked = pool.submit(check_sha256, path, sha256)
+        try:
+            model = _load(path, device, dtype)
+        except (SafetensorError, OSError, InputError) as error:
+            checked.result()  # a file of other content is the better message
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not a readable safetensors file ({error}).") from error
+        checked.result()
     return model.eval().requires_grad_(False)
+
+
+def _load(path: Path, device: torch.device, dtype: torch.dtype) -> Encoder:
+    with safe_open(path, framework="pt", device=str(device)) as stream:
+        model = _empty_model(path, stream.metadata() or {})
+        shapes = {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118
+        check_tensors(path, shapes, model)
+        tensors = {name: stream.get_tensor(name).to(dtype) for name in shapes}
+    model.load_state_dict(tensors, assign=True)
+    return model
 
 
 def check_tensors(path: Path, found: Mapping[str, tuple[int, ...]], model: Encoder) -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.engine.packing import PackedBatch
-from virnucpro.models.attention import attend
+from virnucpro.models.attention import BACKENDS, Attention, Scheme
 from virnucpro.models.pooling import mean_of_spans
 from virnucpro.models.token_embedding import TokenEmbedding
 
@@ -45,7 +45,7 @@ class Config:
     layer_norm_eps: float = 1e-12
 
 
-# T tokens of a packed batch, B sequences, D width, H heads, K = D / H, I intermediate
+# T tokens of a packed batch, B sequences, D width, I intermediate
 class DnabertS(nn.Module):
     """The encoder: hidden states of the last layer."""
 
@@ -55,6 +55,9 @@ class DnabertS(nn.Module):
         """Build a model with fresh weights."""
         super().__init__()
         self.config = config
+        slopes = tuple(alibi_slopes(config.heads))
+        self.scheme = Scheme(config.heads, config.width // config.heads, slopes=slopes)
+        self.attention = "sdpa"  # a back end of models.attention
         self.word_embeddings = TokenEmbedding(config.vocab_size, config.width)
         self.token_type = nn.Parameter(torch.zeros(config.width))
         self.norm = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
@@ -63,10 +66,20 @@ class DnabertS(nn.Module):
     def forward(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
         x = self.norm(self.word_embeddings(ids) + self.token_type)
-        bias = alibi_bias(self.config.heads, batch.max_seqlen, ids.device).to(x.dtype)
+        attend = BACKENDS[self.attention](self.scheme, batch, x.dtype)
         for layer in self.layers:
-            x = layer(x, bias, batch)
+            x = layer(x, attend)
         return x
+
+    def flops(self, length: int) -> int:
+        """Return the floating-point operations for a sequence of `length` tokens.
+
+        A multiplication and an addition are two. Products with weights: 8 * D^2 + 6 * D * I a token
+        and layer; attention: 4 * D a token, layer and other token.
+        """
+        width, hidden = self.config.width, self.config.intermediate
+        per_token = 8 * width**2 + 6 * width * hidden + 4 * width * length
+        return self.config.layers * length * per_token
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
@@ -80,7 +93,6 @@ class Layer(nn.Module):
         """Build a block with fresh weights."""
         super().__init__()
         width = config.width
-        self.heads = config.heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         # In half precision torch's layer norm still computes in float32.
@@ -89,10 +101,9 @@ class Layer(nn.Module):
         self.wo = nn.Linear(config.intermediate, width)
         self.norm2 = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
-    def forward(self, x: Tensor, bias: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, x: Tensor, attend: Attention) -> Tensor:
         """Return the next hidden states [T, D]."""
-        q, k, v = self.qkv(x).unflatten(1, (3, self.heads, -1)).unbind(1)  # [T, H, K]
-        x = self.norm1(self.out(attend(q, k, v, batch, bias)) + x)
+        x = self.norm1(self.out(attend(self.qkv(x))) + x)
         gate, value = self.gated(x).chunk(2, -1)  # [T, I]
         return self.norm2(self.wo(F.gelu(gate) * value) + x)  # exact erf GELU, as trained
 
@@ -107,13 +118,6 @@ def alibi_slopes(heads: int) -> list[float]:
     slopes = [2 ** (-8 * (i + 1) / lower) for i in range(lower)]
     between = [2 ** (-4 * (2 * i + 1) / lower) for i in range(heads - lower)]
     return slopes + between
-
-
-def alibi_bias(heads: int, length: int, device: torch.device) -> Tensor:
-    """Return float32 [H, L, L]: -slope * |i - j|; the corner of a larger one is a smaller one."""
-    positions = torch.arange(length, device=device)
-    distances = (positions[:, None] - positions[None, :]).abs()
-    return -torch.tensor(alibi_slopes(heads), device=device)[:, None, None] * distances
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.engine.packing import PackedBatch
-from virnucpro.models.attention import attend
+from virnucpro.models.attention import BACKENDS, Attention, Scheme
 from virnucpro.models.pooling import mean_of_spans
 from virnucpro.models.token_embedding import TokenEmbedding
 
@@ -56,15 +56,7 @@ class Config:
     alphabet: tuple[str, ...] = ALPHABET
 
 
-# T tokens of a packed batch, B sequences, D width, H heads, K = D / H
-@dataclass(frozen=True)
-class Rope:
-    """Cosines and sines of the rotary angles, float32 [T, 1, K]."""
-
-    cos: Tensor
-    sin: Tensor
-
-
+# T tokens of a packed batch, B sequences, D width
 class ESM2(nn.Module):
     """The encoder: hidden states of the last layer, after the last layer norm."""
 
@@ -74,6 +66,8 @@ class ESM2(nn.Module):
         """Build a model with fresh weights."""
         super().__init__()
         self.config = config
+        self.scheme = Scheme(config.heads, config.width // config.heads, ROTARY_BASE)
+        self.attention = "sdpa"  # a back end of models.attention
         self.embed_tokens = TokenEmbedding(len(config.alphabet), config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.emb_layer_norm_after = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
@@ -81,10 +75,19 @@ class ESM2(nn.Module):
     def forward(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
         x = self.embed_tokens(ids) * TOKEN_DROPOUT_SCALE
-        rope = rotary_tables(batch, self.config.width // self.config.heads)
+        attend = BACKENDS[self.attention](self.scheme, batch, x.dtype)
         for layer in self.layers:
-            x = layer(x, rope, batch)
+            x = layer(x, attend)
         return self.emb_layer_norm_after(x)
+
+    def flops(self, length: int) -> int:
+        """Return the floating-point operations for a sequence of `length` tokens.
+
+        A multiplication and an addition are two. Products with weights: 24 * D^2 a token and layer;
+        attention: 4 * D a token, layer and other token.
+        """
+        width = self.config.width
+        return self.config.layers * length * (24 * width**2 + 4 * width * length)
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over the residues, without BOS and EOS."""
@@ -100,7 +103,6 @@ class Layer(nn.Module):
         """Build a block with fresh weights."""
         super().__init__()
         width = config.width
-        self.heads = config.heads
         # In half precision torch's layer norm still computes in float32.
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.qkv = nn.Linear(width, 3 * width)
@@ -109,31 +111,10 @@ class Layer(nn.Module):
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor, rope: Rope, batch: PackedBatch) -> Tensor:
+    def forward(self, x: Tensor, attend: Attention) -> Tensor:
         """Return the next hidden states [T, D]."""
-        qkv = self.qkv(self.norm1(x)).unflatten(1, (3, self.heads, -1))
-        q, k, v = qkv.unbind(1)  # [T, H, K]
-        x = x + self.out(attend(rotate(q, rope), rotate(k, rope), v, batch, bias=None))
+        x = x + self.out(attend(self.qkv(self.norm1(x))))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))  # exact erf GELU, as trained
-
-
-def rotary_tables(batch: PackedBatch, head_dim: int) -> Rope:
-    """Return the rotary angles of every token; frequencies and angles stay float32."""
-    device = batch.positions.device
-    exponents = torch.arange(0, head_dim, 2, device=device).float() / head_dim
-    angles = torch.outer(
-        torch.arange(batch.max_seqlen, device=device).float(), 1.0 / ROTARY_BASE**exponents
-    )
-    angles = torch.cat([angles, angles], 1)[batch.positions, None]  # [T, 1, K]
-    return Rope(angles.cos(), angles.sin())
-
-
-def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Return x [T, H, K] rotated by the angles of its tokens, computed in float32."""
-    wide = x.float()
-    first, second = wide.chunk(2, -1)
-    turned = torch.cat([-second, first], -1)
-    return (wide * rope.cos + turned * rope.sin).to(x.dtype)
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

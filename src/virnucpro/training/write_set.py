@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from virnucpro.calls.classifier import TENSORS, load_classifier, save_classifier
-from virnucpro.engine.device import TOKEN_BUDGETS
+from virnucpro.engine.device import token_budget
 from virnucpro.engine.embed import embed
 from virnucpro.models.component import Encoder, file_sha256, load_component, write_component
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
@@ -113,7 +113,7 @@ def _load_encoders(folder: Path, device: torch.device) -> StoredEncoders:
         esm2_model,
         BpeTokenizer(folder / TOKENIZER),
         EsmTokenizer(esm2_model.config.alphabet),  # type: ignore[union-attr]
-        TOKEN_BUDGETS[device.type],
+        token_budget(esm2_model, "fp32", device),
     )
 
 

@@ -1,0 +1,170 @@
+"""How near is the engine to its own matrix products? Both in turns, in one sustained run.
+
+Batches of real frames lie ready on the GPU. A round runs the engine (forward, pooling, vectors to
+the host) for about two seconds, then the matrix products of the same model alone (cuBLAS, with
+bias, all layers one after the other, the same number of rows) for about two seconds. Rates are
+real tokens a second over all rounds after a warm-up; filler is not counted. --peers adds what
+others run, for a few seconds each on the same frames.
+
+    python bench/engine_rate.py --frames X.frames.faa --model esm2-3B --precision fp16
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from encoders import (
+    RESULTS,
+    frames,
+    random_dnabert_s,
+    random_esm2,
+    versions,
+    write_result,
+)
+from torch import Tensor
+
+from virnucpro.engine import device as devices
+from virnucpro.engine.embed import _batches
+from virnucpro.engine.packing import PackedBatch
+from virnucpro.models.fused import FusedDnabertS, FusedESM2
+from virnucpro.models.fused_fp8 import FusedESM2Fp8
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
+
+ROUND_S = 2.0
+Ready = tuple[Tensor, PackedBatch, int]  # ids, batch, real tokens
+
+
+def main() -> None:
+    """Parse, measure, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, default=Path("models/compact-500/tokenizer.json"))
+    parser.add_argument("--model", default="esm2-3B", help="esm2-SIZE or dnabert_s")
+    parser.add_argument("--precision", default="fp16", choices=("fp16", "bf16", "fp8"))
+    parser.add_argument("--attention", default="triton")
+    parser.add_argument("--budget", type=int)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    device = torch.device("cuda")
+    devices.fix_numerics()
+    dtype = devices.DTYPES[args.precision]
+    model, tokenizer = make(args, device, dtype)
+    budget = args.budget or devices.token_budget(model.model, args.precision, device)
+    ready, logical = prepare(tokenizer, frames(args.frames), budget, device)
+
+    def engine(batch: Ready) -> None:
+        ids, packed, _ = batch
+        model.pool(model(ids, packed), packed).to("cpu", non_blocking=True)
+
+    x = {w: torch.randn(budget, w, device=device, dtype=dtype) for w in inner_widths(model.model)}
+
+    def products(batch: Ready) -> None:
+        for linear in linears(model.model):
+            F.linear(x[linear.in_features], linear.weight, linear.bias)
+
+    with torch.inference_mode():
+        rates, rounds = alternate({"engine": engine, "products": products}, ready, args.seconds)
+    result = {
+        "what": f"{args.model} {args.precision}",
+        "tokens_per_s": round(rates["engine"]),
+        "products_tokens_per_s": round(rates["products"] * logical),
+        "share_of_products": round(rates["engine"] / (rates["products"] * logical), 4),
+        "fill": round(logical, 4),
+        "token_budget": budget,
+        "attention": args.attention,
+        "rounds": rounds,
+        "mean_tokens": round(
+            sum(r for _, _, r in ready) / sum(len(b.cu_seqlens) - 1 for _, b, _ in ready), 1
+        ),
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
+        "versions": versions(device),
+    }
+    name = f"engine_rate_{args.model}_{args.precision}_{round(result['mean_tokens'])}tok"
+    write_result(name, result, args.out)
+
+
+def make(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return the fused model and its tokenizer."""
+    if args.model == "dnabert_s":
+        plain = random_dnabert_s(device, dtype)
+        plain.attention = args.attention
+        return FusedDnabertS(plain), BpeTokenizer(args.tokenizer)
+    plain = random_esm2(args.model.removeprefix("esm2-"), device, dtype)
+    plain.attention = args.attention
+    return (FusedESM2Fp8 if args.precision == "fp8" else FusedESM2)(plain), EsmTokenizer(
+        plain.config.alphabet
+    )
+
+
+def prepare(
+    tokenizer: Any, sequences: list[str], budget: int, device: torch.device
+) -> tuple[list[Ready], float]:
+    """Return batches on the device, and the share of real tokens among theirs."""
+    ready = []
+    for batch in _batches(tokenizer, sequences, budget):
+        ids, packed = batch.on_host(tokenizer.filler_id)
+        ready.append((ids.to(device), packed.to(device), sum(batch.lengths)))
+        if len(ready) == 200:
+            break
+    ready = ready[:-1] or ready  # the last one may be half empty
+    return ready, sum(real for _, _, real in ready) / (budget * len(ready))
+
+
+def mean_tokens(ready: list[Ready]) -> float:
+    """Return the mean length of a sequence."""
+    sequences = sum(len(packed.cu_seqlens) - 1 for _, packed, _ in ready)
+    return sum(real for _, _, real in ready) / sequences
+
+
+def alternate(
+    works: dict[str, Callable[[Ready], None]], ready: list[Ready], seconds: float
+) -> tuple[dict[str, float], int]:
+    """Run the works in turns; return the tokens a second of each, and the rounds.
+
+    "products" counts the tokens of the budget, its rows; the others real tokens.
+    """
+    tokens = dict.fromkeys(works, 0)
+    elapsed = dict.fromkeys(works, 0.0)
+    counts: dict[str, int] = {}
+    for name, work in works.items():  # warm-up, and how many make a round
+        for batch in ready[:3]:
+            work(batch)
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for batch in ready[:3]:
+            work(batch)
+        torch.cuda.synchronize()
+        counts[name] = max(3, int(ROUND_S / ((time.perf_counter() - start) / len(ready[:3]))))
+    begin, rounds, at = time.perf_counter(), 0, 0
+    while time.perf_counter() - begin < seconds:
+        for name, work in works.items():
+            chosen = [ready[(at + i) % len(ready)] for i in range(counts[name])]
+            at += counts[name]
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for batch in chosen:
+                work(batch)
+            torch.cuda.synchronize()
+            elapsed[name] += time.perf_counter() - start
+            tokens[name] += sum(b[0].shape[0] if name == "products" else b[2] for b in chosen)
+        rounds += 1
+    return {name: tokens[name] / elapsed[name] for name in works}, rounds
+
+
+def linears(model: torch.nn.Module) -> list[torch.nn.Linear]:
+    """Return the linear layers, in the order of the forward pass."""
+    return [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+
+
+def inner_widths(model: torch.nn.Module) -> set[int]:
+    """Return the widths of their inputs."""
+    return {linear.in_features for linear in linears(model)}
+
+
+if __name__ == "__main__":
+    main()

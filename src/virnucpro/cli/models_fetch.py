@@ -1,0 +1,79 @@
+"""virnucpro models fetch: an official model set from its published files, checked."""
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Download the official files, or take them from a folder, check them and build a model set.
+
+Every file is compared with the size and checksum in assets/models.toml. Where no source states a
+checksum, the file's own is recorded at the first fetch, and another content is refused later.
+A broken download continues when the same command is started again. Proxies: HTTPS_PROXY, NO_PROXY.
+This is the only command that needs a network; with --from it needs none.
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "fetch",
+        help=__doc__.split(": ", 1)[1],
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", help="virnucpro-500 or virnucpro-300")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="SET", help="its folder")
+    parser.add_argument(
+        "--esm2",
+        metavar="NAME",
+        help="another ESM-2, e.g. 650M or esm2_t33_650M_UR50D; it must fit the classifier",
+    )
+    parser.add_argument(
+        "--from",
+        dest="carried",
+        type=Path,
+        metavar="DIR",
+        help="take the files from here, under their published names, and use no network",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where downloads stay (default: downloads beside the set)",
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="where the set's components go (default: components beside the set)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "float16"),
+        default="auto",
+        help="of the stored encoders; auto: float16 of float16 files",
+    )
+    parser.add_argument(
+        "--sources",
+        type=Path,
+        metavar="TOML",
+        help="another table than assets/models.toml, e.g. with the addresses of a mirror",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch; return the exit status."""
+    from virnucpro.model_sets.fetch import build_with, fetch_set
+    from virnucpro.model_sets.sources_table import read_table
+
+    official = read_table(args.sources).official_set(args.name, args.esm2)
+    fetch_set(
+        official,
+        args.out,
+        build_with(args.dtype, args.store),
+        carried=args.carried,
+        cache=args.cache,
+    )
+    print(args.out)
+    return 0

@@ -1,0 +1,168 @@
+"""The authors' own forward passes with our weights, to check ours on anybody's data.
+
+ESM-2: the package fair-esm, else transformers, in float32. DNABERT-S, whose published code needs an
+old transformers: the plain definition in float32, one sequence at a time, as the original ran it.
+"""
+
+import importlib.util
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from virnucpro.engine.device import numerics_key
+from virnucpro.engine.load import Engine
+from virnucpro.engine.packing import PackedBatch
+from virnucpro.errors import InputError
+from virnucpro.models.component import Encoder
+from virnucpro.models.dnabert_s import DnabertS
+from virnucpro.models.esm2 import ESM2, PUBLISHED_LAYER_NAMES, PUBLISHED_STACKED
+
+BUDGET = 2048  # tokens of a batch, as in the original
+ONE_AT_A_TIME = 1  # a longer sequence has a batch of its own
+
+
+def official_engine(
+    encoder: Encoder, device: torch.device, precision: str, attention_name: str
+) -> Engine:
+    """Return an engine that computes with the authors' code.
+
+    Raises: InputError for another precision than fp32, and without the package.
+    """
+    if precision != "fp32":
+        raise InputError(
+            f"--engine official: computes in fp32, not {precision}. Add --precision fp32."
+        )
+    if attention_name != "auto":
+        raise InputError("--engine official: has its own attention. Leave --attention away.")
+    if isinstance(encoder, DnabertS):
+        encoder.attention = "reference"
+        numerics = numerics_key(device, precision, ONE_AT_A_TIME, "official", "reference")
+        return Engine(encoder, encoder, ONE_AT_A_TIME, numerics, lambda: encoder)
+    packages = [name for name in ("esm", "transformers") if importlib.util.find_spec(name)]
+    if not packages:
+        raise InputError("--engine official: needs fair-esm or transformers. Install one of them.")
+    make = _FairEsm if packages[0] == "esm" else _Transformers
+    model = make(encoder, device)
+    numerics = numerics_key(device, precision, BUDGET, f"official {packages[0]}", "official")
+    return Engine(encoder, model, BUDGET, numerics, lambda: model)
+
+
+class _Official:
+    """Runs a padded model on sequences of equal length of a packed batch: without padding."""
+
+    def __init__(self, encoder: ESM2, device: torch.device) -> None:
+        self.model = encoder
+
+    def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the hidden states [T, D]; zeros for filler."""
+        hidden = torch.zeros(ids.shape[0], self.model.config.width, device=ids.device)
+        for run in batch.runs:
+            rows = slice(run.first_token, run.end)
+            hidden[rows] = self.hidden(ids[rows].view(run.count, run.length)).flatten(0, 1)
+        return hidden
+
+    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """Return float32 [B, D]: means over the residues, without BOS and EOS."""
+        return self.model.pool(hidden, batch)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Return [N, L, D] of ids [N, L]."""
+        raise NotImplementedError
+
+
+class _FairEsm(_Official):
+    def __init__(self, encoder: ESM2, device: torch.device) -> None:
+        super().__init__(encoder, device)
+        from esm.model.esm2 import ESM2 as FairEsm2  # type: ignore[import-untyped]
+
+        config = encoder.config
+        with torch.device(device):
+            self._esm = FairEsm2(config.layers, config.width, config.heads).eval()
+        state = published_state(encoder)
+        lost = self._esm.load_state_dict(state, strict=False)
+        assert not lost.unexpected_keys and all(
+            name.startswith(("lm_head", "contact_head")) or name.endswith("inv_freq")
+            for name in lost.missing_keys
+        ), lost
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        layers = self.model.config.layers
+        result: Tensor = self._esm(ids, repr_layers=[layers])["representations"][layers]
+        return result
+
+
+class _Transformers(_Official):
+    def __init__(self, encoder: ESM2, device: torch.device) -> None:
+        super().__init__(encoder, device)
+        import transformers
+
+        config, alphabet = encoder.config, encoder.config.alphabet
+        make: Any = transformers.EsmModel
+        self._esm = make(
+            transformers.EsmConfig(
+                vocab_size=len(alphabet),
+                mask_token_id=alphabet.index("<mask>"),
+                pad_token_id=alphabet.index("<pad>"),
+                hidden_size=config.width,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                intermediate_size=4 * config.width,
+                position_embedding_type="rotary",
+                token_dropout=True,
+                emb_layer_norm_before=False,
+            ),
+            add_pooling_layer=False,
+        )
+        lost = self._esm.load_state_dict(transformers_state(encoder), strict=False)
+        assert not lost.unexpected_keys, lost
+        self._esm.to(device).eval()
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        result: Tensor = self._esm(ids, torch.ones_like(ids)).last_hidden_state
+        return result
+
+
+def published_state(encoder: ESM2) -> dict[str, Tensor]:
+    """Return the weights under fair-esm's names."""
+    published = {ours: theirs for theirs, ours in PUBLISHED_LAYER_NAMES.items()}
+    state: dict[str, Tensor] = {}
+    for name, tensor in encoder.state_dict().items():
+        parts = name.split(".")
+        if parts[0] != "layers":
+            state[name] = tensor
+        elif parts[2] == "qkv":
+            for theirs, part in zip(PUBLISHED_STACKED, tensor.chunk(3), strict=True):
+                state[f"layers.{parts[1]}.{theirs}.{parts[3]}"] = part
+        else:
+            state[f"layers.{parts[1]}.{published[parts[2]]}.{parts[3]}"] = tensor
+    return state
+
+
+# fair-esm's names of a layer's modules and transformers'
+TRANSFORMERS_LAYER_NAMES = {
+    "self_attn.q_proj": "attention.self.query",
+    "self_attn.k_proj": "attention.self.key",
+    "self_attn.v_proj": "attention.self.value",
+    "self_attn.out_proj": "attention.output.dense",
+    "self_attn_layer_norm": "attention.LayerNorm",
+    "fc1": "intermediate.dense",
+    "fc2": "output.dense",
+    "final_layer_norm": "LayerNorm",
+}
+
+
+def transformers_state(encoder: ESM2) -> dict[str, Tensor]:
+    """Return the weights under transformers' names."""
+    state: dict[str, Tensor] = {}
+    for name, tensor in published_state(encoder).items():
+        if name.startswith("layers."):
+            _, number, rest = name.split(".", 2)
+            module, _, kind = rest.rpartition(".")
+            theirs = f"encoder.layer.{number}.{TRANSFORMERS_LAYER_NAMES[module]}.{kind}"
+        elif name == "embed_tokens.weight":
+            theirs = "embeddings.word_embeddings.weight"
+        else:
+            theirs = f"encoder.{name}"
+        state[theirs] = tensor
+    return state

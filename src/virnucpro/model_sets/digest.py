@@ -1,0 +1,25 @@
+"""The digest of a model set: of what results depend on, not of names, places and notes."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+COMPONENTS = ("dnabert_s", "tokenizer", "esm2", "classifier")
+
+
+def set_digest(description: Mapping[str, Any]) -> str:
+    """Return the sha256 (hex) over format, chunk lengths, frame rule and the components' sums.
+
+    One line each, as `workflows/model_set.nf` writes them too.
+
+    Args:
+        description: content of modelset.json.
+    """
+    chunk_bp = ",".join(str(length) for length in description["chunk_bp"])
+    lines = [
+        f"format {description['format']}",
+        f"chunk_bp {chunk_bp}",
+        f"frame_rule {description['frame_rule']}",
+        *(f"{name} {description['components'][name]['sha256'].lower()}" for name in COMPONENTS),
+    ]
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

@@ -1,0 +1,188 @@
+"""The table of official model files, assets/models.toml: where they live, what is known of them."""
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from virnucpro.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Package data: in the checkout a link to assets/models.toml, in an installed package a copy of it.
+TABLE = Path(__file__).with_name("models.toml")
+HEX_DIGITS = {"sha256": 64, "git_blob": 40}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A published file, and what a source states of its content.
+
+    Attributes:
+        name: as published.
+        folder: sub-folder that it is kept in; empty for a name that says enough.
+        size_bytes: None where no source states it; so sha256 and git_blob (git's SHA-1 of it).
+        width: of the embedding, for an encoder.
+    """
+
+    name: str
+    url: str
+    source: str
+    licence: str
+    folder: str = ""
+    size_bytes: int | None = None
+    sha256: str | None = None
+    git_blob: str | None = None
+    width: int | None = None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a source states a checksum."""
+        return bool(self.sha256 or self.git_blob)
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a folder of downloads."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+
+@dataclass(frozen=True)
+class OfficialSet:
+    """The files of a model set.
+
+    Attributes:
+        esm2_width: of the ESM-2 embedding that the classifier takes.
+    """
+
+    name: str
+    classifier: SourceFile
+    dnabert_s: tuple[SourceFile, ...]
+    esm2: SourceFile
+    esm2_width: int
+    chunk_bp: int
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """All of them, small ones first: what is wrong with a network shows early."""
+        files = (self.classifier, *self.dnabert_s, self.esm2)
+        return tuple(sorted(files, key=lambda file: file.size_bytes or 0))
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that the table names, by key."""
+
+    files: dict[str, SourceFile]
+    sets: dict[str, OfficialSet]
+
+    def official_set(self, name: str, esm2: str | None = None) -> OfficialSet:
+        """Return a set, with another ESM-2 than its own where asked for.
+
+        Args:
+            esm2: key of an ESM-2 file, or its size alone: 3B, 650M.
+        Raises: InputError listing the names there are, or when the classifier takes another width.
+        """
+        if name not in self.sets:
+            raise InputError(
+                f"{name}: no such official model set. There are: {', '.join(self.sets)}."
+            )
+        if esm2 is None:
+            return self.sets[name]
+        encoders = [key for key in self.files if key.startswith("esm2_")]
+        matches = [key for key in encoders if esm2 == key or esm2 in key.split("_")[2:3]]
+        if len(matches) != 1:
+            raise InputError(f"--esm2 {esm2}: no such encoder. There are: {', '.join(encoders)}.")
+        chosen, wanted = self.files[matches[0]], self.sets[name].esm2_width
+        if chosen.width not in (None, wanted):
+            raise InputError(
+                f"--esm2 {esm2}: gives {chosen.width} numbers a frame, the classifier of {name} "
+                f"takes {wanted}. Leave --esm2 out, or train a classifier for it."
+            )
+        return replace(self.sets[name], esm2=chosen)
+
+
+def read_table(path: Path | None = None) -> Table:
+    """Return what a table names; the project's own by default.
+
+    Raises: InputError naming every faulty entry.
+    """
+    path = path or TABLE
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: the table of official model files cannot be read ({error.strerror}). It is "
+            "assets/models.toml of the project: run from a complete checkout, or name a table "
+            "with --sources."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is no TOML file ({error}). Copy it again.") from error
+    faults: list[str] = []
+    files = {
+        key: file
+        for key, entry in content.get("files", {}).items()
+        if (file := _file_of(key, entry, faults))
+    }
+    sets = {
+        name: official
+        for name, entry in content.get("sets", {}).items()
+        if (official := _set_of(name, entry, files, faults))
+    }
+    if faults:
+        raise InputError(f"{path}: is faulty:\n  " + "\n  ".join(faults))
+    return Table(files, sets)
+
+
+def _file_of(key: str, entry: object, faults: list[str]) -> SourceFile | None:
+    """Return an entry of [files]; None after adding to the faults."""
+    if not isinstance(entry, dict):
+        faults.append(f"files.{key}: must be a table")
+        return None
+    known = {field.name for field in fields(SourceFile)}
+    wrong = [f"{name} is unknown" for name in sorted(entry.keys() - known)]
+    for name in ("name", "url", "source", "licence"):
+        if not isinstance(entry.get(name), str) or not entry[name]:
+            wrong.append(f"{name} is missing")
+    for name in ("name", "folder"):  # they become paths
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(entry.get(name, "x"))):
+            wrong.append(f"{name} must be of letters, digits, '.', '_' and '-'")
+    for name, digits in HEX_DIGITS.items():
+        if not re.fullmatch(f"[0-9a-f]{{{digits}}}", str(entry.get(name, "0" * digits))):
+            wrong.append(f"{name} must have {digits} hexadecimal digits")
+    for name in ("size_bytes", "width"):
+        number = entry.get(name, 1)
+        if not isinstance(number, int) or number < 1:
+            wrong.append(f"{name} must be a positive number")
+    if wrong:
+        faults.append(f"files.{key}: {', '.join(wrong)}")
+        return None
+    return SourceFile(**entry)
+
+
+def _set_of(
+    name: str, entry: object, files: Mapping[str, SourceFile], faults: list[str]
+) -> OfficialSet | None:
+    """Return an entry of [sets]; None after adding to the faults."""
+    kinds = {"classifier": str, "dnabert_s": list, "esm2": str, "esm2_width": int, "chunk_bp": int}
+    if not isinstance(entry, dict) or {k: type(v) for k, v in entry.items()} != kinds:
+        wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in kinds.items())
+        faults.append(f"sets.{name}: must have just {wanted}")
+        return None
+    lost = [
+        key for key in (entry["classifier"], *entry["dnabert_s"], entry["esm2"]) if key not in files
+    ]
+    if lost:
+        faults.append(f"sets.{name}: no (faultless) entry files.{', files.'.join(lost)}")
+        return None
+    return OfficialSet(
+        name,
+        files[entry["classifier"]],
+        tuple(files[key] for key in entry["dnabert_s"]),
+        files[entry["esm2"]],
+        entry["esm2_width"],
+        entry["chunk_bp"],
+    )

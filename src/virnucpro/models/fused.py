@@ -1,0 +1,143 @@
+"""The same encoders with our GPU kernels, in half precision: what runs on a GPU by default.
+
+They take the weights of an ESM2 or DnabertS and compute what its forward does, with fewer passes
+over memory:
+- GELU stands in the epilogue of its product (kernels/linear), or in one pass (kernels/activation);
+- the products that end a block add to the residual stream in place, with one rounding;
+- biases of these products are not added to the stream: the layer norms add their sum, in float32;
+- attention turns queries and keys itself (kernels/attention).
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from virnucpro.engine.packing import PackedBatch
+from virnucpro.kernels.activation import geglu, gelu_
+from virnucpro.kernels.linear import HALF_N, interleave, linear_geglu, linear_gelu
+from virnucpro.kernels.norm import layer_norm
+from virnucpro.models.attention import BACKENDS, Attention
+from virnucpro.models.dnabert_s import DnabertS
+from virnucpro.models.dnabert_s import Layer as DnabertSLayer
+from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS, TOKEN_DROPOUT_SCALE
+from virnucpro.models.esm2 import Layer as EsmLayer
+
+# The tensor copy engine and its 227 kB of shared memory, which kernels/linear needs
+EPILOGUE_CAPABILITY = (9, 0)
+
+
+class FusedESM2:
+    """ESM-2 of half precision on a GPU."""
+
+    architecture = ESM2.architecture
+
+    def __init__(self, model: ESM2) -> None:
+        """Take the weights of a model on its GPU."""
+        self.model = model
+        self.config = model.config
+        self.layers = cast(list[EsmLayer], list(model.layers))
+        # What the residual stream lacks before each layer norm: float32 [D], 2 a layer and the last
+        self.shifts = residual_shifts(self.layers)
+        self._has_epilogue = _has_epilogue(model)
+        table = model.embed_tokens.weight
+        self._table = (table.float() * TOKEN_DROPOUT_SCALE).to(table.dtype)
+
+    def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]."""
+        x = self._table[ids]
+        attend = BACKENDS[self.model.attention](self.model.scheme, batch, x.dtype)
+        add = None
+        for i in range(len(self.layers)):
+            self.attention_block(i, x, add, attend)
+            add = self.feed_forward(i, x)
+        norm = self.model.emb_layer_norm_after
+        return layer_norm(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=self.shifts[-1], add=add)
+
+    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """Return float32 [B, D]: means over the residues, without BOS and EOS."""
+        return self.model.pool(hidden, batch)
+
+    def attention_block(self, i: int, x: Tensor, add: Tensor | None, attend: Attention) -> Tensor:
+        """Add `add` and the attention of layer i to x [T, D]; return what qkv was made from."""
+        layer = self.layers[i]
+        weight, bias = layer.norm1.weight, layer.norm1.bias
+        y = layer_norm(x, weight, bias, LAYER_NORM_EPS, shift=self.shifts[2 * i], add=add)
+        context = attend(torch.addmm(layer.qkv.bias, y, layer.qkv.weight.t()))
+        x.addmm_(context, layer.out.weight.t())
+        return y
+
+    def feed_forward(self, i: int, x: Tensor) -> Tensor | None:
+        """Run the feed-forward block of layer i; add to x [T, D], or return what is to be added."""
+        x.addmm_(self.hidden(i, self.normed(i, x)), self.layers[i].fc2.weight.t())
+        return None
+
+    def normed(self, i: int, x: Tensor) -> Tensor:
+        """Return the input [T, D] of the feed-forward block of layer i."""
+        norm = self.layers[i].norm2
+        return layer_norm(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=self.shifts[2 * i + 1])
+
+    def hidden(self, i: int, y: Tensor) -> Tensor:
+        """Return GELU of the first product [T, 4 * D] of the feed-forward block of layer i."""
+        layer = self.layers[i].fc1
+        if self._has_epilogue:
+            return linear_gelu(y, layer.weight, layer.bias)
+        return gelu_(torch.addmm(layer.bias, y, layer.weight.t()))
+
+
+def residual_shifts(layers: Sequence[EsmLayer]) -> list[Tensor]:
+    """Return the sums of the biases that the stream has not got: float32 [D], 2 a layer + 1."""
+    shift = torch.zeros_like(layers[0].out.bias, dtype=torch.float32)
+    shifts = [shift]
+    for layer in layers:
+        for linear in (layer.out, layer.fc2):
+            shift = shift + linear.bias.float()
+            shifts.append(shift)
+    return shifts
+
+
+class FusedDnabertS:
+    """DNABERT-S of half precision on a GPU."""
+
+    architecture = DnabertS.architecture
+
+    def __init__(self, model: DnabertS) -> None:
+        """Take the weights of a model on its GPU."""
+        self.model = model
+        self.config = model.config
+        self._layers = layers = cast(list[DnabertSLayer], list(model.layers))
+        self._token_type = model.token_type.float()
+        self._shifts = [(layer.out.bias.float(), layer.wo.bias.float()) for layer in layers]
+        self._gated: list[Tensor] | None = None
+        if _has_epilogue(model) and model.config.intermediate % HALF_N == 0:
+            self._gated = [interleave(layer.gated.weight) for layer in layers]
+
+    def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]."""
+        model, eps = self.model, self.config.layer_norm_eps
+        x = model.word_embeddings.weight[ids]
+        x = layer_norm(x, model.norm.weight, model.norm.bias, eps, shift=self._token_type)
+        attend = BACKENDS[model.attention](model.scheme, batch, x.dtype)
+        for i, layer in enumerate(self._layers):
+            n1, n2 = layer.norm1, layer.norm2
+            shift1, shift2 = self._shifts[i]
+            context = attend(torch.addmm(layer.qkv.bias, x, layer.qkv.weight.t()))
+            x.addmm_(context, layer.out.weight.t())
+            x = layer_norm(x, n1.weight, n1.bias, eps, shift=shift1)
+            if self._gated is not None:
+                y = linear_geglu(x, self._gated[i])
+            else:
+                y = geglu(x @ layer.gated.weight.t())
+            x.addmm_(y, layer.wo.weight.t())
+            x = layer_norm(x, n2.weight, n2.bias, eps, shift=shift2)
+        return x
+
+    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
+        return self.model.pool(hidden, batch)
+
+
+def _has_epilogue(model: ESM2 | DnabertS) -> bool:
+    device = next(model.parameters()).device
+    return torch.cuda.get_device_capability(device) >= EPILOGUE_CAPABILITY

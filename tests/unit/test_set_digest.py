@@ -1,0 +1,46 @@
+"""What the digest of a model set depends on."""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from virnucpro.model_sets.digest import COMPONENTS, set_digest
+
+ROOT = Path(__file__).parents[2]
+SET = {
+    "format": 1,
+    "name": "x",
+    "chunk_bp": [500, 300],
+    "frame_rule": "open",
+    "components": {name: {"file": name, "sha256": name[0] * 64} for name in COMPONENTS},
+}
+
+
+def test_the_digest_is_of_these_lines() -> None:
+    lines = ["format 1", "chunk_bp 500,300", "frame_rule open"]
+    lines += [f"{name} {name[0] * 64}" for name in ("dnabert_s", "tokenizer", "esm2", "classifier")]
+    text = "".join(f"{line}\n" for line in lines)
+    assert set_digest(SET) == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("key, value", [("name", "y"), ("licence", "z"), ("measured", {"a": 1})])
+def test_notes_do_not_count(key: str, value: object) -> None:
+    assert set_digest({**SET, key: value}) == set_digest(SET)
+
+
+def test_places_do_not_count_and_sums_do() -> None:
+    other = copy.deepcopy(SET)
+    other["components"]["esm2"]["file"] = "../components/e.safetensors"
+    assert set_digest(other) == set_digest(SET)
+    for name in COMPONENTS:
+        other = copy.deepcopy(SET)
+        other["components"][name]["sha256"] = "0" * 64
+        assert set_digest(other) != set_digest(SET)
+
+
+def test_the_embedded_set_has_one() -> None:
+    for file in (ROOT / "models").glob("*/modelset.json"):
+        assert len(set_digest(json.loads(file.read_text()))) == 64
