@@ -203,8 +203,8 @@ def test_the_chunk_length_is_the_classifiers(
     if known_bp:
         data = (sources / "500_model.pth").read_bytes()
         blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-        known = known_files.KnownFile("the original's", git_blob=blob, chunk_bp=known_bp)
-        monkeypatch.setattr(known_files, "KNOWN_FILES", (known,))
+        known = known_files.KnownFile("the original's", frozenset([blob]), known_bp)
+        monkeypatch.setattr(known_files, "known_files", lambda: (known,))
     if isinstance(expected, str):
         with pytest.raises(InputError, match=expected):
             build(request(sources, tmp_path, chunk_bp=given_bp))
@@ -217,10 +217,11 @@ def test_the_chunk_length_is_the_classifiers(
 
 
 def test_the_known_files_are_those_that_the_sources_state():
-    digests = {known.git_blob or known.sha256: known.chunk_bp for known in known_files.KNOWN_FILES}
-    assert digests["a0b5b85e7c1e44f00cde146d091beb82b2c8e855"] == 300
-    assert digests["fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d"] == 500
-    assert "f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f" in digests
+    digests = {digest: known for known in known_files.known_files() for digest in known.digests}
+    assert digests["a0b5b85e7c1e44f00cde146d091beb82b2c8e855"].chunk_bp == 300
+    assert digests["fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d"].chunk_bp == 500
+    weights = digests["f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f"]
+    assert weights.name == "zhihan1996/DNABERT-S pytorch_model.bin" and weights.chunk_bp is None
 
 
 def test_an_existing_set_is_replaced_only_by_force(sources, tmp_path, built, capsys):

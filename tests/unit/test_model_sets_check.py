@@ -148,8 +148,9 @@ def test_the_device_is_that_of_the_option(capsys, monkeypatch):
     "edit, words",
     [
         (lambda d: d.update(format=2), "has format 2, this version reads 1"),
-        (lambda d: d["components"].pop("esm2"), "has no file and sha256 of esm2"),
-        (lambda d: d["components"]["esm2"].update(sha256="abc"), "has no file and sha256 of esm2"),
+        (lambda d: d["components"].pop("esm2"), "says: components.esm2.file, components.esm2.sha256, components.esm2.width. Build"),
+        (lambda d: d["components"]["esm2"].update(sha256="abc"), "says: components.esm2.sha256. Build"),
+        (lambda d: d.update(chunk_bp=[], frame_rule=None, name=7), "says: name, chunk_bp, frame_rule. Build"),
         (lambda d: d["components"]["esm2"].update(width=97), "give 96 . 97 numbers a frame, the classifier takes 192"),
     ],
 )  # fmt: skip
