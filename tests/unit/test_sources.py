@@ -92,6 +92,18 @@ def test_a_half_precision_checkpoint_stays_one_and_says_that_its_rotations_are_r
     )
 
 
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_tensors_that_share_one_flat_storage_are_read(tmp_path, is_zip):
+    oracle = published.fair_esm2(2, 32, 2)
+    state = oracle.state_dict()
+    flat = torch.cat([tensor.flatten() for tensor in state.values()])
+    views = torch.split(flat, [tensor.numel() for tensor in state.values()])
+    state = {n: v.view(t.shape) for (n, t), v in zip(state.items(), views, strict=True)}
+    path = published.save_fair(oracle, tmp_path / "flat.pt", state=state, is_zip=is_zip)
+    ours = protein_vectors(load(plan_esm2(path), tmp_path))
+    np.testing.assert_allclose(ours, published.fair_vectors(oracle), rtol=0, atol=TOLERANCE)
+
+
 def test_heads_come_from_the_published_sizes_where_the_file_does_not_say(tmp_path):
     oracle = published.fair_esm2(6, 320, 20)
     torch.save(oracle.state_dict(), tmp_path / "state.pt")
