@@ -180,10 +180,11 @@ def save_dnabert_s(folder, weights, form="pytorch_model.bin", prefix=""):
     return folder
 
 
-def save_classifiers(folder, width):
+def save_classifiers(folder, width, batch_norm="nn.BatchNorm1d(hidden)"):
     """Write module.pth, module_legacy.pth, state.pth and expected.pt, from a script's __main__."""
-    program = [sys.executable, "-W", "ignore", "-c", CLASSIFIER_PROGRAM, str(width), str(folder)]
-    subprocess.run(program, check=True)
+    program = CLASSIFIER_PROGRAM.replace("nn.BatchNorm1d(hidden)", batch_norm)
+    command = [sys.executable, "-W", "ignore", "-c", program, str(width), str(folder)]
+    subprocess.run(command, check=True)
     state = torch.load(folder / "state.pth", weights_only=True)
     save_file(state, folder / "state.safetensors")
     return folder

@@ -15,6 +15,7 @@ from virnucpro.errors import InputError
 from virnucpro.model_sets import known_files
 from virnucpro.model_sets.build import Request, build
 from virnucpro.model_sets.description import read_model_set
+from virnucpro.model_sets.store import put
 from virnucpro.models import component
 
 CPU = torch.device("cpu")
@@ -202,8 +203,8 @@ def test_the_chunk_length_is_the_classifiers(
     if known_bp:
         data = (sources / "500_model.pth").read_bytes()
         blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-        known = known_files.KnownFile("the original's", git_blob=blob, chunk_bp=known_bp)
-        monkeypatch.setattr(known_files, "KNOWN_FILES", (known,))
+        known = known_files.KnownFile("the original's", frozenset([blob]), known_bp)
+        monkeypatch.setattr(known_files, "known_files", lambda: (known,))
     if isinstance(expected, str):
         with pytest.raises(InputError, match=expected):
             build(request(sources, tmp_path, chunk_bp=given_bp))
@@ -216,10 +217,11 @@ def test_the_chunk_length_is_the_classifiers(
 
 
 def test_the_known_files_are_those_that_the_sources_state():
-    digests = {known.git_blob or known.sha256: known.chunk_bp for known in known_files.KNOWN_FILES}
-    assert digests["a0b5b85e7c1e44f00cde146d091beb82b2c8e855"] == 300
-    assert digests["fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d"] == 500
-    assert "f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f" in digests
+    digests = {digest: known for known in known_files.known_files() for digest in known.digests}
+    assert digests["a0b5b85e7c1e44f00cde146d091beb82b2c8e855"].chunk_bp == 300
+    assert digests["fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d"].chunk_bp == 500
+    weights = digests["f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f"]
+    assert weights.name == "zhihan1996/DNABERT-S pytorch_model.bin" and weights.chunk_bp is None
 
 
 def test_an_existing_set_is_replaced_only_by_force(sources, tmp_path, built, capsys):
@@ -267,3 +269,13 @@ def test_a_chunk_length_that_is_none_is_refused(sources, tmp_path, text, capsys)
     with pytest.raises(SystemExit):
         cli.main(argv(sources, tmp_path / "x", "--chunk-length", text))
     assert "is no whole number from 30 on" in capsys.readouterr().err
+
+
+def test_what_does_not_read_back_is_not_kept(tmp_path):
+    def write(path):
+        path.write_text("damaged on its way")
+        return "0" * 64
+
+    with pytest.raises(InputError, match="but 0000.* was written. The disk or memory is faulty"):
+        put(tmp_path / "store", ".json", write)
+    assert list((tmp_path / "store").iterdir()) == []

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -304,3 +305,5 @@ def test_nothing_on_the_allow_list_can_be_called_but_what_rebuilds_values():
     assert not callables & {*allow_list.OBJECTS, *allow_list.STORAGES}
     assert not [n for n in allow_list.ALLOWED if n.split(".")[0] in ("os", "posix", "subprocess")]
     assert set(allow_list.as_text().split()) >= allow_list.ALLOWED
+    documented = (Path(__file__).parents[2] / "docs/model_sets.md").read_text()
+    assert "".join(f"    {line}\n" for line in allow_list.as_text().splitlines()) in documented

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.numpy import load_file
 
+from virnucpro.calls.classifier import save_classifier
 from virnucpro.cli import main as cli
 from virnucpro.errors import InputError
 from virnucpro.model_sets.check import check_components
@@ -97,6 +99,36 @@ def test_a_model_of_another_width_than_described_fails(copy, tmp_path, capsys):
     assert "gives 64 numbers a frame, modelset.json says 96" in capsys.readouterr().out
 
 
+def test_a_tokenizer_of_another_model_fails(copy, tmp_path, capsys):
+    content = json.loads((copy / "tokenizer.json").read_text())
+    vocab = content["model"]["vocab"]
+    del vocab[max(vocab, key=vocab.get)]
+    content["model"]["merges"].pop()
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    replace(copy, "tokenizer", tmp_path / "other.json")
+    assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
+    assert "its vocabulary is not that of the tokenizer (4095 tokens)" in capsys.readouterr().out
+
+
+def test_a_classifier_that_gives_no_numbers_fails(copy, tmp_path, capsys):
+    tensors = load_file(copy / "classifier.safetensors")
+    tensors["output_layer.bias"][0] = float("nan")
+    save_classifier(tmp_path / "bad.safetensors", tensors)
+    replace(copy, "classifier", tmp_path / "bad.safetensors")
+    assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
+    assert "its scores are not finite" in capsys.readouterr().out
+
+
+def test_a_classifier_of_another_width_than_described_fails(copy, capsys):
+    def widen(description):
+        description["components"]["esm2"]["width"] += 1
+        description["components"]["classifier"]["input_width"] += 1
+
+    change(copy, widen)
+    assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
+    assert "takes 192 numbers a frame, modelset.json says 193" in capsys.readouterr().out
+
+
 def test_a_forward_pass_that_does_not_repeat_fails(copy, monkeypatch, capsys):
     forward = esm2.ESM2.forward
     monkeypatch.setattr(
@@ -116,8 +148,9 @@ def test_the_device_is_that_of_the_option(capsys, monkeypatch):
     "edit, words",
     [
         (lambda d: d.update(format=2), "has format 2, this version reads 1"),
-        (lambda d: d["components"].pop("esm2"), "has no file and sha256 of esm2"),
-        (lambda d: d["components"]["esm2"].update(sha256="abc"), "has no file and sha256 of esm2"),
+        (lambda d: d["components"].pop("esm2"), "says: components.esm2.file, components.esm2.sha256, components.esm2.width. Build"),
+        (lambda d: d["components"]["esm2"].update(sha256="abc"), "says: components.esm2.sha256. Build"),
+        (lambda d: d.update(chunk_bp=[], frame_rule=None, name=7), "says: name, chunk_bp, frame_rule. Build"),
         (lambda d: d["components"]["esm2"].update(width=97), "give 96 . 97 numbers a frame, the classifier takes 192"),
     ],
 )  # fmt: skip

@@ -89,4 +89,4 @@ def test_scores_are_the_originals(model_set, vectors, golden, name):
     scores = classifier.scores(vectors[name, "dnabert_s"], vectors[name, "esm2"])
     difference = np.abs(scores - golden[f"{SETS[name]}_score_others_virus"])
     assert difference.max() <= MAX_SCORE_DIFFERENCE
-    assert entry.entry["source"]["known_as"] == "VirNucPro 500_model.pth"
+    assert entry.entry["source"]["known_as"] == "Li-Jing-1997/VirNucPro 500_model.pth"

@@ -92,6 +92,18 @@ def test_a_half_precision_checkpoint_stays_one_and_says_that_its_rotations_are_r
     )
 
 
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_tensors_that_share_one_flat_storage_are_read(tmp_path, is_zip):
+    oracle = published.fair_esm2(2, 32, 2)
+    state = oracle.state_dict()
+    flat = torch.cat([tensor.flatten() for tensor in state.values()])
+    views = torch.split(flat, [tensor.numel() for tensor in state.values()])
+    state = {n: v.view(t.shape) for (n, t), v in zip(state.items(), views, strict=True)}
+    path = published.save_fair(oracle, tmp_path / "flat.pt", state=state, is_zip=is_zip)
+    ours = protein_vectors(load(plan_esm2(path), tmp_path))
+    np.testing.assert_allclose(ours, published.fair_vectors(oracle), rtol=0, atol=TOLERANCE)
+
+
 def test_heads_come_from_the_published_sizes_where_the_file_does_not_say(tmp_path):
     oracle = published.fair_esm2(6, 320, 20)
     torch.save(oracle.state_dict(), tmp_path / "state.pt")
@@ -288,3 +300,9 @@ def test_a_file_that_is_no_classifier_is_refused(tmp_path, classifiers):
     save_file(state | {"more": torch.zeros(1)}, tmp_path / "f.safetensors")
     with pytest.raises(InputError, match="bn1.weight is missing\n  more is unexpected"):
         plan_classifier(tmp_path / "f.safetensors")
+
+
+def test_a_batch_norm_that_we_would_not_compute_is_refused(tmp_path):
+    published.save_classifiers(tmp_path, 8, batch_norm="nn.BatchNorm1d(hidden, eps=1e-3)")
+    with pytest.raises(InputError, match="bn1 has eps 0.001, expected 1e-05"):
+        plan_classifier(tmp_path / "module.pth")

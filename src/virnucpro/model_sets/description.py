@@ -1,16 +1,17 @@
 """A model set as its modelset.json describes it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from virnucpro.errors import InputError
-from virnucpro.model_sets.digest import set_digest
+from virnucpro.model_sets.digest import COMPONENTS, set_digest
 from virnucpro.model_sets.json_file import read_json
 
 FORMAT = 1
-ROLES = ("dnabert_s", "tokenizer", "esm2", "classifier")
-SHA256_DIGITS = 64
+WIDTHS = {"dnabert_s": "width", "esm2": "width", "classifier": "input_width"}
+SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Component:
     """One file of a set.
 
     Attributes:
-        role: one of ROLES; path: of the file.
+        role: one of COMPONENTS; path: of the file.
         sha256: that it must have; entry: what modelset.json says of it.
     """
 
@@ -30,26 +31,30 @@ class Component:
 
 @dataclass(frozen=True)
 class ModelSet:
-    """A set and its components, in the order of ROLES.
+    """A set and its components, in the order of COMPONENTS.
 
     Attributes:
-        folder: of the set; digest: of what results depend on (model_sets.digest).
+        folder: of the set.
         description: content of modelset.json.
     """
 
     folder: Path
-    digest: str
     description: dict[str, Any]
     components: tuple[Component, ...]
 
     @property
     def name(self) -> str:
         """Return the name of the set."""
-        return str(self.description.get("name"))
+        return str(self.description["name"])
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of what results depend on (model_sets.digest)."""
+        return set_digest(self.description)
 
     def component(self, role: str) -> Component:
         """Return the component of a role."""
-        return self.components[ROLES.index(role)]
+        return self.components[COMPONENTS.index(role)]
 
 
 def read_model_set(folder: Path) -> ModelSet:
@@ -66,36 +71,49 @@ def read_model_set(folder: Path) -> ModelSet:
             f"{file}: has format {ascii(description.get('format'))[:40]}, this version reads "
             f"{FORMAT}. Update virnucpro, or build the set again."
         )
-    entries = description.get("components")
-    entries = entries if isinstance(entries, dict) else {}
-    faults = [role for role in ROLES if not _is_component(entries.get(role))]
-    if faults:
-        raise InputError(f"{file}: has no file and sha256 of {', '.join(faults)}. Build it again.")
-    components = tuple(
-        Component(role, folder / entries[role]["file"], entries[role]["sha256"], entries[role])
-        for role in ROLES
-    )
-    _check_widths(ModelSet(folder, "", description, components))
-    try:
-        digest = set_digest(description)
-    except (KeyError, TypeError) as error:
+    if faults := _faults(description):
         raise InputError(
-            f"{file}: lacks chunk_bp or frame_rule ({error}). Build it again."
-        ) from error
-    return ModelSet(folder, digest, description, components)
+            f"{file}: missing or not as docs/model_sets.md says: {', '.join(faults)}. Build or "
+            "fetch the set again."
+        )
+    entries = description["components"]
+    components = tuple(
+        Component(
+            role, folder / entries[role]["file"], entries[role]["sha256"].lower(), entries[role]
+        )
+        for role in COMPONENTS
+    )
+    model_set = ModelSet(folder, description, components)
+    _check_widths(model_set)
+    return model_set
 
 
-def _is_component(entry: Any) -> bool:
-    if not isinstance(entry, dict):
-        return False
-    file, sha256 = entry.get("file"), entry.get("sha256")
-    return isinstance(file, str) and isinstance(sha256, str) and len(sha256) == SHA256_DIGITS
+def _faults(description: dict[str, Any]) -> list[str]:
+    """Return the keys that are not as they must be; workflows/model_set.nf has the same rules."""
+    chunk_bp = description.get("chunk_bp")
+    lengths = chunk_bp if isinstance(chunk_bp, list) else []
+    fits = {
+        "name": bool(description.get("name")) and isinstance(description["name"], str),
+        "chunk_bp": bool(lengths) and all(type(bp) is int and bp > 0 for bp in lengths),
+        "frame_rule": isinstance(description.get("frame_rule"), str),
+    }
+    components = description.get("components")
+    for role in COMPONENTS:
+        entry = components.get(role) if isinstance(components, dict) else None
+        entry = entry if isinstance(entry, dict) else {}
+        file, sha256 = entry.get("file"), entry.get("sha256")
+        fits[f"components.{role}.file"] = isinstance(file, str) and bool(file)
+        fits[f"components.{role}.sha256"] = isinstance(sha256, str) and bool(
+            SHA256.fullmatch(sha256)
+        )
+        if width := WIDTHS.get(role):
+            fits[f"components.{role}.{width}"] = type(entry.get(width)) is int
+    return [key for key, fit in fits.items() if not fit]
 
 
 def _check_widths(model_set: ModelSet) -> None:
-    dna, protein = (model_set.component(r).entry.get("width") for r in ("dnabert_s", "esm2"))
-    given = model_set.component("classifier").entry.get("input_width")
-    if not isinstance(dna, int) or not isinstance(protein, int) or dna + protein != given:
+    dna, protein, given = (model_set.component(r).entry[WIDTHS[r]] for r in WIDTHS)
+    if dna + protein != given:
         raise InputError(
             f"{model_set.folder}: the encoders give {dna} + {protein} numbers a frame, the "
             f"classifier takes {given}. They are of different model sets."

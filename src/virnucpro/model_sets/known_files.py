@@ -1,10 +1,12 @@
 """Official files, recognised by their content."""
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro.model_sets.progress import Progress
+from virnucpro.model_sets.sources_table import read_table
 
 BLOCK_BYTES = 1 << 24
 MAX_GIT_BLOB_BYTES = 100 << 20  # a repository holds no larger ones
@@ -12,40 +14,33 @@ MAX_GIT_BLOB_BYTES = 100 << 20  # a repository holds no larger ones
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file that was published, and one of its digests.
+    """A published file, of the table that `models fetch` uses.
 
     Attributes:
-        name: for people.
-        sha256: of its content; git_blob: of its content behind git's header; one may be missing.
+        name: publisher and file, for people.
+        digests: sha256 or git's blob id, or both, as stated.
         chunk_bp: for a classifier, the length of the chunks that it was trained on.
     """
 
     name: str
-    sha256: str = ""
-    git_blob: str = ""
-    chunk_bp: int | None = None
+    digests: frozenset[str]
+    chunk_bp: int | None
 
 
-KNOWN_FILES = (
-    KnownFile(
-        "VirNucPro 300_model.pth",
-        git_blob="a0b5b85e7c1e44f00cde146d091beb82b2c8e855",
-        chunk_bp=300,
-    ),
-    KnownFile(
-        "VirNucPro 500_model.pth",
-        git_blob="fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d",
-        chunk_bp=500,
-    ),
-    KnownFile(
-        "DNABERT-S pytorch_model.bin",
-        sha256="f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f",
-    ),
-    KnownFile(
-        "DNABERT-S tokenizer.json",
-        sha256="667f5a0e6e9630f7052b004784dda7c7aeba395cc4ca3c01b11b02e6aa29d7b1",
-    ),
-)
+@functools.cache
+def known_files() -> tuple[KnownFile, ...]:
+    """Return the files of assets/models.toml whose content a source states."""
+    table = read_table()
+    trained_on = {official.classifier: official.chunk_bp for official in table.sets.values()}
+    return tuple(
+        KnownFile(
+            f"{file.source} {file.name}",
+            frozenset(digest for digest in (file.sha256, file.git_blob) if digest),
+            trained_on.get(file),
+        )
+        for file in table.files.values()
+        if file.is_pinned
+    )
 
 
 @dataclass(frozen=True)
@@ -75,5 +70,5 @@ def identify(path: Path) -> Identity:
                 git_blob.update(block)
             progress.add(len(block))
     digests = {sha256.hexdigest(), git_blob.hexdigest()}
-    known = next((k for k in KNOWN_FILES if {k.sha256, k.git_blob} & digests), None)
+    known = next((file for file in known_files() if file.digests & digests), None)
     return Identity(path, num_bytes, sha256.hexdigest(), known)

@@ -54,7 +54,7 @@ def _row(model_set: ModelSet) -> tuple[str, ...]:
     )
     return (
         model_set.name,
-        ",".join(map(str, model_set.description.get("chunk_bp", []))),
+        ",".join(map(str, model_set.description["chunk_bp"])),
         *encoders,
         f"{size / 1e9:.2f}",
         f"missing: {','.join(lost)}" if lost else _sources(model_set),

@@ -101,8 +101,10 @@ def _read_zip(path: Path, stream: BinaryIO) -> TorchFile:
     offsets = {}
     for key, storage in content.storages.items():
         entry = entries.get(f"{prefix}data/{key}")
-        _check_size(path, storage, entry.file_size if entry else 0)
-        offsets[key] = _start_of_data(path, stream, entry) if entry else 0
+        expected = storage.num_elements * DTYPES[storage.dtype].itemsize
+        if entry is None or entry.file_size != expected:
+            raise _wrong_size(path, storage, entry.file_size if entry else 0)
+        offsets[key] = _start_of_data(path, stream, entry)
     return TorchFile(path, content.value, offsets)
 
 
@@ -158,13 +160,14 @@ def _read_legacy(path: Path, stream: BinaryIO) -> TorchFile:
     size = path.stat().st_size
     for key in keys:
         storage = content.storages[key]
-        written = int.from_bytes(stream.read(8), "little")
+        size_field = stream.read(8)
+        written = int.from_bytes(size_field, "little") if len(size_field) == 8 else -1
         num_bytes = storage.num_elements * DTYPES[storage.dtype].itemsize
         offsets[key] = stream.tell()
         held = size - stream.tell()
         if written != storage.num_elements or held < num_bytes:
-            found = min(written * DTYPES[storage.dtype].itemsize, held)
-            _check_size(path, storage, found)
+            found = min(max(written, 0) * DTYPES[storage.dtype].itemsize, held)
+            raise _wrong_size(path, storage, found)
         stream.seek(num_bytes, 1)
     return TorchFile(path, content.value, offsets)
 
@@ -176,10 +179,9 @@ def _next_pickle(stream: BinaryIO) -> Content:
     return content
 
 
-def _check_size(path: Path, storage: Storage, found: int) -> None:
+def _wrong_size(path: Path, storage: Storage, found: int) -> InputError:
     expected = storage.num_elements * DTYPES[storage.dtype].itemsize
-    if found != expected:
-        raise InputError(
-            f"{path}: storage {ascii(storage.key)} has {found} bytes, its tensors need {expected}. "
-            f"{DAMAGED}"
-        )
+    return InputError(
+        f"{path}: storage {ascii(storage.key)} has {found} bytes, its tensors need {expected}. "
+        f"{DAMAGED}"
+    )
