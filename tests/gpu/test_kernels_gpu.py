@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from virnucpro.engine.packing import packed_batch
-from virnucpro.models import attention, dnabert_s
+from virnucpro.models import attention, dnabert_s, esm2
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no usable NVIDIA GPU")
 
@@ -33,7 +33,7 @@ def seed():
 
 
 SCHEMES = [
-    attention.Scheme(heads, width, rotary_base=10000) for heads, width in
+    attention.Scheme(heads, width, esm2.rotary_frequencies(width)) for heads, width in
     [(20, 16), (20, 24), (20, 32), (20, 64), (8, 128)]
 ] + [attention.Scheme(12, 64, slopes=tuple(dnabert_s.alibi_slopes(12)))]  # fmt: skip
 

@@ -104,7 +104,7 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     names = [name for ids, _ in files for name in ids]
     sequences = [sequence for _, sequences in files for sequence in sequences]
     result, engine = embed_within_memory(
-        engine, load_tokenizer(engine.encoder, args), sequences, names, args.threads
+        engine, load_tokenizer(engine.encoder, args, device), sequences, names, args.threads
     )
     watch.lap("embed_s")
     start = 0
@@ -178,8 +178,8 @@ def embed_within_memory(
             return result, engine
 
 
-def load_tokenizer(model: Encoder, args: argparse.Namespace) -> Tokenizer:
-    """Return the tokenizer of a model.
+def load_tokenizer(model: Encoder, args: argparse.Namespace, device: torch.device) -> Tokenizer:
+    """Return the tokenizer of a model; for DNA the GPU's own where it can run.
 
     Raises: InputError when a tokenizer.json is not the expected file, or has more tokens than the
         model.
@@ -187,13 +187,24 @@ def load_tokenizer(model: Encoder, args: argparse.Namespace) -> Tokenizer:
     if not isinstance(model, DnabertS):
         return EsmTokenizer(model.config.alphabet)
     check_sha256(args.tokenizer, args.tokenizer_sha256)
-    tokenizer = BpeTokenizer(args.tokenizer)
+    tokenizer = _bpe_tokenizer(args.tokenizer, device)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise InputError(
             f"{args.tokenizer}: {tokenizer.vocab_size} tokens, but {args.encoder} has "
             f"{model.config.vocab_size}. They belong to different models."
         )
     return tokenizer
+
+
+def _bpe_tokenizer(path: Path, device: torch.device) -> BpeTokenizer:
+    if device.type == "cuda" and not attention.why_no_triton(device):
+        from virnucpro.models.gpu_tokenizer import GpuBpeTokenizer
+
+        try:
+            return GpuBpeTokenizer(path, device)
+        except ValueError as error:
+            log.info("tokenising on the CPU: %s", error)
+    return BpeTokenizer(path)
 
 
 def output_name(kind: EmbedTask, path: Path) -> str:

@@ -80,10 +80,12 @@ class _FairEsm(_Official):
         with torch.device(device):
             self._esm = FairEsm2(config.layers, config.width, config.heads).eval()
         state = published_state(encoder)
+        for name, tensor in self._esm.state_dict().items():
+            if name.endswith("inv_freq"):
+                state[name] = torch.tensor(encoder.scheme.frequencies, device=tensor.device)
         lost = self._esm.load_state_dict(state, strict=False)
         assert not lost.unexpected_keys and all(
-            name.startswith(("lm_head", "contact_head")) or name.endswith("inv_freq")
-            for name in lost.missing_keys
+            name.startswith(("lm_head", "contact_head")) for name in lost.missing_keys
         ), lost
 
     def hidden(self, ids: Tensor) -> Tensor:

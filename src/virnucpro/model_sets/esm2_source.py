@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -83,10 +82,13 @@ def plan_esm2(path: Path) -> Plan:
             f"{path}: {layers} layers of width {width} with {heads or 'an unknown number of'} "
             "heads is no ESM-2. Give the published checkpoint, which says how many heads it has."
         )
-    notes = [*_frequency_notes(path, weights.tensors, width // heads), *_contact_notes(path)]
+    frequencies = _frequencies(path, weights.tensors, width // heads)
+    notes = _contact_notes(path)
+    if frequencies:
+        notes.append("its rotary frequencies are rounded; they are taken as they are")
     plan = Plan(
         architecture="esm2",
-        config=asdict(esm2.Config(layers, width, heads)),
+        config=asdict(esm2.Config(layers, width, heads, rotary_frequencies=frequencies)),
         tensors=_with_our_names(tensors),
         files=weights.files + tuple(f for f in (path / "vocab.txt",) if f.exists()),
         width=width,
@@ -207,23 +209,29 @@ def _with_our_names(
     return ours
 
 
-def _frequency_notes(path: Path, tensors: Mapping[str, Any], head_dim: int) -> list[str]:
-    """Compare rotary frequencies in the file with those that we compute."""
-    exact = esm2.ROTARY_BASE ** -(np.arange(0, head_dim, 2) / head_dim)
-    worst = 0.0
+def _frequencies(
+    path: Path, tensors: Mapping[str, StoredTensor], head_width: int
+) -> tuple[float, ...]:
+    """Return the rotary frequencies in the file, with which fair-esm computes.
+
+    A file in half precision has them rounded to half. Empty: they are the formula's.
+    """
+    exact = np.array(esm2.rotary_frequencies(head_width))
+    found = {}
     for name, tensor in tensors.items():
         if FREQUENCIES.search(name):
             if tensor.shape != exact.shape:
                 raise InputError(f"{path}: {name} has shape {tensor.shape}, not {exact.shape}.")
-            worst = max(worst, float(np.abs(tensor.read() / exact - 1).max()))
+            found[name] = tensor.read().astype(np.float64)
+    if not found:
+        return ()
+    first, *others = found.values()
+    worst = float(np.abs(first / exact - 1).max())
     if not worst <= ROUNDED_FREQUENCIES:
         raise InputError(f"{path}: its rotary frequencies are {worst:.0%} off, so is no ESM-2.")
-    if worst <= EXACT_FREQUENCIES:
-        return []
-    return [
-        f"its rotary frequencies are rounded (up to {worst:.1e}); they are computed exactly here, "
-        "so vectors differ slightly from those of a program that takes them from the file"
-    ]
+    if any(not np.array_equal(first, other) for other in others):
+        raise InputError(f"{path}: its layers have different rotary frequencies, so is no ESM-2.")
+    return () if worst <= EXACT_FREQUENCIES else tuple(first.tolist())
 
 
 def _contact_notes(path: Path) -> list[str]:

@@ -39,13 +39,14 @@ class Scheme:
     Attributes:
         heads: their number.
         head_width: dimensions of a head.
-        rotary_base: base of the rotary frequencies; None: no rotation.
+        frequencies: radians a position for each pair of dimensions, float32 values, head_width / 2
+            of them; None: no rotation.
         slopes: ALiBi slope of each head; None: no bias.
     """
 
     heads: int
     head_width: int
-    rotary_base: float | None = None
+    frequencies: tuple[float, ...] | None = None
     slopes: tuple[float, ...] | None = None
 
 
@@ -110,7 +111,7 @@ def triton(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     from virnucpro.kernels import attention as kernel
 
     rope = None
-    if scheme.rotary_base is not None:
+    if scheme.frequencies is not None:
         rope = _angle_table(scheme, batch.max_seqlen, batch.tiles.device)
     slopes = _slopes(scheme, batch.tiles.device)
 
@@ -218,7 +219,7 @@ def _split(qkv: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor, Tensor]:
 
 def _rotation(scheme: Scheme, batch: PackedBatch) -> Callable[[Tensor], Tensor]:
     """Return what turns [T, H, K] by the angles of its tokens, computed in float32."""
-    if scheme.rotary_base is None:
+    if scheme.frequencies is None:
         return lambda x: x
     table = _angle_table(scheme, batch.max_seqlen, batch.positions.device)[batch.positions]
     cos, sin = table[:, None].chunk(2, -1)  # [T, 1, K / 2]
@@ -233,16 +234,16 @@ def _rotation(scheme: Scheme, batch: PackedBatch) -> Callable[[Tensor], Tensor]:
 def _angle_table(scheme: Scheme, length: int, device: torch.device) -> Tensor:
     """Return float32 [S, K], S >= length: cosines, then sines, of each position's angles."""
     rows = -(-length // TABLE_ROWS) * TABLE_ROWS
-    assert scheme.rotary_base is not None and rows % TILE_ROWS == 0
-    return _angles(scheme.rotary_base, scheme.head_width, rows, device)
+    assert scheme.frequencies is not None and rows % TILE_ROWS == 0
+    return _angles(scheme.frequencies, rows, device)
 
 
 @functools.lru_cache(maxsize=8)
-def _angles(base: float, width: int, rows: int, device: torch.device) -> Tensor:
+def _angles(frequencies: tuple[float, ...], rows: int, device: torch.device) -> Tensor:
     """Frequencies and angles are float32, as the checkpoints were trained."""
     with torch.inference_mode(False):  # training may come next
-        exponents = torch.arange(0, width, 2, device=device).float() / width
-        angles = torch.outer(torch.arange(rows, device=device).float(), 1.0 / base**exponents)
+        places = torch.arange(rows, device=device).float()
+        angles = torch.outer(places, torch.tensor(frequencies, device=device))
         return torch.cat([angles.cos(), angles.sin()], 1)
 
 

@@ -48,12 +48,19 @@ PUBLISHED_UNUSED = re.compile(r"^(lm_head|contact_head)\.|\.rot_emb\.inv_freq$")
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of an ESM-2 model, and its tokens in the order of their ids."""
+    """Sizes of an ESM-2 model.
+
+    Attributes:
+        alphabet: its tokens in the order of their ids.
+        rotary_frequencies: those of its checkpoint where they differ from the formula, as a
+            checkpoint in half precision has them rounded; empty: the formula's.
+    """
 
     layers: int
     width: int
     heads: int
     alphabet: tuple[str, ...] = ALPHABET
+    rotary_frequencies: tuple[float, ...] = ()
 
 
 # T tokens of a packed batch, B sequences, D width
@@ -66,7 +73,9 @@ class ESM2(nn.Module):
         """Build a model with fresh weights."""
         super().__init__()
         self.config = config
-        self.scheme = Scheme(config.heads, config.width // config.heads, ROTARY_BASE)
+        head_width = config.width // config.heads
+        frequencies = config.rotary_frequencies or rotary_frequencies(head_width)
+        self.scheme = Scheme(config.heads, head_width, frequencies)
         self.attention = "sdpa"  # a back end of models.attention
         self.embed_tokens = TokenEmbedding(len(config.alphabet), config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
@@ -115,6 +124,16 @@ class Layer(nn.Module):
         """Return the next hidden states [T, D]."""
         x = x + self.out(attend(self.qkv(self.norm1(x))))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))  # exact erf GELU, as trained
+
+
+def rotary_frequencies(head_width: int) -> tuple[float, ...]:
+    """Return base^(-2 i / K) for i < K / 2, as float32 arithmetic gives it (RoPE, Su et al. 2021).
+
+    Args:
+        head_width: K.
+    """
+    exponents = torch.arange(0, head_width, 2, device="cpu").float() / head_width
+    return tuple((1.0 / ROTARY_BASE**exponents).tolist())
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
