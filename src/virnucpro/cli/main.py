@@ -10,10 +10,11 @@ from importlib import import_module
 from importlib.metadata import version
 
 from virnucpro.errors import InputError
+from virnucpro.migration.arguments import globals_last
 
 # Each module has `add_parser(commands)`, which sets `run`: arguments in, exit status out. Modules
 # import torch in their functions only, so that `virnucpro --help` is quick and needs no GPU image.
-COMMANDS = ("models",)
+COMMANDS = ("models", "predict")
 EXIT_INPUT = 2
 
 
@@ -34,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; an InputError becomes one message on stderr and exit status 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_args(globals_last(sys.argv[1:] if argv is None else argv))
     try:
         status: int = args.run(args)
     except InputError as error:

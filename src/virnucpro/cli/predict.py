@@ -1,0 +1,73 @@
+"""virnucpro predict: run the pipeline with the options of the fork."""
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from virnucpro.errors import InputError
+from virnucpro.migration.arguments import read_arguments
+from virnucpro.migration.launch import Launch
+from virnucpro.migration.places import find_nextflow, find_pipeline, has_results, last_session
+
+MODEL_SET_VARIABLE = "VIRNUCPRO_MODEL_SET"
+NOT_OFFICIAL = (
+    "model set: the small one of this repository, which we trained; these are not the official "
+    "weights. Fetch those with `virnucpro models fetch`, then give --model-set."
+)
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command. It takes all words as they are, since what follows `--` is nextflow's."""
+    parser = commands.add_parser(
+        "predict", help=__doc__.split(": ", 1)[1], prefix_chars="\0", add_help=False
+    )
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> NoReturn:
+    """Become nextflow, so that its signals and exit status are this command's.
+
+    Raises: InputError before anything is started.
+    """
+    launch, notes, words = read_arguments(args.words)
+    notes += choose_model_set(launch)
+    notes += check_outdir(launch)
+    pipeline = find_pipeline(launch.pipeline, os.environ)
+    arguments = [*launch.arguments(find_nextflow(pipeline), pipeline), *words]
+    for line in (*notes, launch.shell_line(arguments)):
+        print(line, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os.execve(arguments[0], arguments, {**os.environ, **launch.environment})
+
+
+def choose_model_set(launch: Launch) -> list[str]:
+    """Take the model set of the variable where none is given; return what to say about it."""
+    if "model_set" in launch.parameters:
+        return []
+    found = os.environ.get(MODEL_SET_VARIABLE)
+    if not found:
+        return [NOT_OFFICIAL]
+    launch.set("model_set", os.path.abspath(found), MODEL_SET_VARIABLE)  # noqa: PTH100
+    return [f"model set: {found} (from {MODEL_SET_VARIABLE})"]
+
+
+def check_outdir(launch: Launch) -> list[str]:
+    """Find the run to resume; return what to say about it.
+
+    Raises: InputError when another run's results would be mixed with this one's.
+    """
+    outdir = str(launch.parameters["outdir"])
+    if launch.resume:
+        session = last_session(outdir, os.environ)
+        if session:
+            launch.after += ["-resume", session]
+            return []
+        return [f"--resume: no run from this folder wrote {outdir}, so everything is computed."]
+    if has_results(outdir) and not launch.force:
+        raise InputError(
+            f"--output-dir {outdir}: is not empty. Continue that run with --resume, write over it "
+            "with --force, or name another folder."
+        )
+    return []

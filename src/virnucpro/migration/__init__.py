@@ -1,0 +1,1 @@
+"""For users of the fork: its options in, one `nextflow run` out."""
