@@ -1,0 +1,1 @@
+"""Two runs beside each other: their tables, row by row, and their embeddings."""

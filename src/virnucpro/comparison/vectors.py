@@ -1,0 +1,115 @@
+"""Embeddings of two runs of this pipeline, compared by id."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from virnucpro.errors import InputError
+
+ENCODERS = ("dnabert_s", "esm2")
+
+
+@dataclass(frozen=True)
+class VectorResult:
+    """How far two sets of embeddings lie apart.
+
+    Attributes:
+        num_common: ids in both; only_a, only_b: ids in one.
+        max_gap: largest absolute difference of a number.
+        cosine_min, cosine_mean: of the vectors as they are.
+        centred_min, centred_mean: with the mean of A taken from both, which all vectors share.
+    """
+
+    encoder: str
+    num_common: int
+    only_a: int
+    only_b: int
+    max_gap: float
+    cosine_min: float
+    cosine_mean: float
+    centred_min: float
+    centred_mean: float
+
+
+def compare_embeddings(a: Sequence[Path], b: Sequence[Path]) -> Iterator[VectorResult]:
+    """Yield a result for each encoder of which both have files. Memory: ids, and a file of each.
+
+    Raises: InputError for a file that cannot be read.
+    """
+    for encoder in ENCODERS:
+        files_a, files_b = ([p for p in s if p.name.endswith(f".{encoder}.h5")] for s in (a, b))
+        if files_a and files_b:
+            yield _compare_encoder(encoder, files_a, files_b)
+
+
+def _compare_encoder(encoder: str, a: list[Path], b: list[Path]) -> VectorResult:
+    place = {name: (file, row) for file in b for row, name in enumerate(_ids(file))}
+    num_b = len(place)
+    total, count, num_a = np.zeros(0), 0, 0
+    for file in a:
+        vectors = _vectors(file)
+        total = vectors.sum(axis=0, dtype=np.float64) + (total if len(total) else 0.0)
+        num_a += len(vectors)
+    mean = total / max(num_a, 1)
+    max_gap, plain, centred = 0.0, [], []
+    for rows_a, rows_b in _matched(a, place):
+        if rows_a.shape[1] != rows_b.shape[1]:
+            raise InputError(
+                f"{a[0].parent} and {b[0].parent}: {encoder} vectors have {rows_a.shape[1]} and "
+                f"{rows_b.shape[1]} numbers. They are of different models."
+            )
+        count += len(rows_a)
+        max_gap = max(max_gap, float(np.abs(rows_a - rows_b).max()))
+        plain.append(_cosines(rows_a, rows_b))
+        centred.append(_cosines(rows_a - mean, rows_b - mean))
+    cosines = [np.concatenate(parts) if parts else np.array([np.nan]) for parts in (plain, centred)]
+    return VectorResult(
+        encoder, count, num_a - count, num_b - count, max_gap,
+        float(cosines[0].min()), float(cosines[0].mean()),
+        float(cosines[1].min()), float(cosines[1].mean()),
+    )  # fmt: skip
+
+
+def _matched(
+    a: list[Path], place: dict[str, tuple[Path, int]]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield rows of A, float64 [n, d], and those of B with the same ids."""
+    held: tuple[Path | None, NDArray[np.float64]] = (None, np.zeros((0, 0)))
+    for file in a:
+        vectors = _vectors(file)
+        found = [(row, *place[name]) for row, name in enumerate(_ids(file)) if name in place]
+        for other in dict.fromkeys(path for _, path, _ in found):
+            if held[0] != other:
+                held = (other, _vectors(other))
+            own = [row for row, path, _ in found if path == other]
+            theirs = [row for _, path, row in found if path == other]
+            yield vectors[own], held[1][theirs]
+
+
+def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    equal = (a == b).all(axis=1)  # also where both are zero
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(equal, 1.0, np.einsum("nd,nd->n", a, b) / lengths)
+
+
+def _ids(file: Path) -> list[str]:
+    return [name.decode() for name in _dataset(file, "ids").tolist()]
+
+
+def _vectors(file: Path) -> NDArray[np.float64]:
+    return _dataset(file, "embeddings").astype(np.float64)
+
+
+def _dataset(file: Path, name: str) -> NDArray[np.generic]:
+    """Read one dataset; attributes do not matter, so that files of any version can be compared."""
+    try:
+        with h5py.File(file, "r") as stream:
+            data: NDArray[np.generic] = stream[name][()]
+    except (OSError, KeyError) as error:
+        raise InputError(f"{file}: is no file of embeddings ({error}).") from error
+    return data
