@@ -87,18 +87,18 @@ class Table:
                             f"{len(fields)} columns, the first line {self.num_columns}"
                         )
                     label = labels[fields[label_place]]
-                    scores = [float(fields[place] or NO_SCORE) for place in score_places]
+                    if len(score_places) == 2:
+                        scores = float(fields[score_places[0]]), float(fields[score_places[1]])
+                    elif score_places:  # a contig without a call has none
+                        scores = 0.0, float(fields[score_places[0]] or NO_SCORE)
+                    else:
+                        scores = NO_SCORE, NO_SCORE
                 except (ValueError, KeyError) as error:
                     raise InputError(
                         f"{self.path}, line {number}: is no row of such a table ({error}). The "
                         "file is cut short or was changed: make it again."
                     ) from error
-                if len(scores) == 2:
-                    yield Row(fields[id_place], label, scores[0], scores[1])
-                elif scores:
-                    yield Row(fields[id_place], label, 0.0, scores[0])
-                else:
-                    yield Row(fields[id_place], label, NO_SCORE, NO_SCORE)
+                yield Row(fields[id_place], label, *scores)
 
 
 def open_table(path: Path) -> Table:

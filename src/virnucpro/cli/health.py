@@ -1,0 +1,72 @@
+"""virnucpro health: check the installation on this machine, in under a minute."""
+
+import argparse
+import json
+import logging
+import os
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from virnucpro.health.checks import run_checks
+from virnucpro.health.finding import FAIL, OK, SKIP, WARN, Finding, Machine
+from virnucpro.migration.places import PIPELINE_VARIABLE, checkout, find_pipeline
+
+EXIT_FAILED = 1
+DESCRIPTION = """\
+Check the installation on this machine: versions, library, Java, Nextflow, folders, containers,
+SLURM, GPU and a forward pass. Exit status: 0 nothing failed, 1 something did.
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "health",
+        help=__doc__.split(": ", 1)[1],
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto",
+        help="cuda: a GPU that cannot be used is a failure (default: auto)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model-set", type=Path, metavar="DIR",
+        help="default: the embedded one, whose vectors are known",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pipeline", type=Path, metavar="DIR",
+        help=f"checkout to check (default: {PIPELINE_VARIABLE}, else the library's own)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the checks find; return 0 or 1.
+
+    Raises: InputError when the named folder is not the pipeline.
+    """
+    logging.getLogger("virnucpro").setLevel(logging.WARNING)
+    named = args.pipeline or os.environ.get(PIPELINE_VARIABLE)
+    pipeline = find_pipeline(args.pipeline, os.environ) if named else checkout()
+    machine = Machine(pipeline, args.device, args.model_set, os.environ, Path.cwd())
+    found: list[Finding] = []
+    for finding in run_checks(machine):
+        found.append(finding)
+        if not args.json:
+            print_finding(finding)
+    counts = Counter(finding.status for finding in found)
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        print(", ".join(f"{counts[status]} {status}" for status in (OK, WARN, FAIL, SKIP)))
+    return EXIT_FAILED if counts[FAIL] else 0
+
+
+def print_finding(finding: Finding) -> None:
+    """Print one line, and one more for what to do."""
+    print(f"{finding.status:5} {finding.check:14} {finding.found}", flush=True)
+    if finding.remedy:
+        print(f"{'':20} -> {finding.remedy}", flush=True)

@@ -1,0 +1,40 @@
+"""Write assets/health/compact-500.json, what `virnucpro health` expects of the embedded set.
+
+usage: write_health_expectation.py. On a CPU in float32; to be run after a change of the set or of
+the frames in src/virnucpro/health/forward.py.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from virnucpro.health import forward
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def main() -> int:
+    """Compute and write it."""
+    components = forward.read_components(PROJECT / forward.EMBEDDED)
+    found = forward.run_frames(components, torch.device("cpu"), "fp32")
+    content = {
+        "made_by": f"tools/write_health_expectation.py, torch {torch.__version__}, CPU, float32",
+        "components": {name: sha256 for name, (_, sha256) in components.items()},
+        "frames": forward.FRAMES,
+        "p_virus": [float(str(p)) for p in found.p_virus],
+        **{
+            name: [[float(str(x)) for x in row] for row in rows]
+            for name, rows in found.vectors.items()
+        },
+    }
+    target = PROJECT / forward.EXPECTATION
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+    target.write_text(f"{{\n{text}\n}}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
