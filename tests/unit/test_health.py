@@ -376,7 +376,7 @@ def test_two_passes_that_differ(expected):
 
 def test_a_forward_pass_that_fails(machine, tmp_path, monkeypatch):
     (finding,) = forward.check_forward(replaced(machine, model_set=tmp_path))
-    expect(finding, FAIL, "is no model set", "Copy or fetch the model set again")
+    expect(finding, FAIL, "there is no modelset.json", "Copy or fetch the model set again")
     monkeypatch.setattr(forward, "EXPECTATION", "nowhere.json")
     expect(next(forward.check_forward(machine)), FAIL, "cannot be read")
     stale = json.loads((ROOT / "assets/health/compact-500.json").read_text())

@@ -12,7 +12,7 @@ import pytest
 from virnucpro.cli import predict
 from virnucpro.cli.main import main
 from virnucpro.migration import places
-from virnucpro.migration.options import OPTIONS
+from virnucpro.migration.options import OPTIONS, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = """#!/bin/bash
@@ -125,6 +125,21 @@ def test_an_option_without_effect_says_so_and_why(folder, capfd, option):
         lines = capfd.readouterr().err.splitlines()
         assert f"{option.names}: no effect here. {option.here}" in lines
         assert len(lines) == 3  # with the model set and the command
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
+def test_the_forks_variables_are_told(folder, capfd, monkeypatch, variable):
+    monkeypatch.setenv(variable.name, "false")
+    assert seen() == []
+    assert variable.name not in capfd.readouterr().err
+    monkeypatch.setenv(variable.name, "true")
+    is_taken = variable.name == "VIRNUCPRO_DISABLE_FP16"
+    assert seen() == (["--precision", "fp32"] if is_taken else [])
+    told = "is set." if is_taken else "no effect here."
+    assert (
+        f"{variable.name}{' ' if is_taken else ': '}{told} {variable.here}"
+        in capfd.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

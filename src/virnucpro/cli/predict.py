@@ -13,7 +13,8 @@ from virnucpro.migration.places import find_nextflow, find_pipeline, has_results
 MODEL_SET_VARIABLE = "VIRNUCPRO_MODEL_SET"
 NOT_OFFICIAL = (
     "model set: the small one of this repository, which we trained; these are not the official "
-    "weights. Fetch those with `virnucpro models fetch`, then give --model-set."
+    "weights. Get those with `virnucpro models fetch virnucpro-500 -o DIR` (or virnucpro-300), "
+    "then give --model-set DIR."
 )
 
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> NoReturn:
 
     Raises: InputError before anything is started.
     """
-    launch, notes, words = read_arguments(args.words)
+    launch, notes, words = read_arguments(args.words, os.environ)
     notes += choose_model_set(launch)
     notes += check_outdir(launch)
     pipeline = find_pipeline(launch.pipeline, os.environ)

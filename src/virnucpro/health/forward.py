@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from virnucpro.errors import InputError
 from virnucpro.health.device import NoDeviceError, torch_device
 from virnucpro.health.finding import FAIL, OK, SKIP, Finding, Machine
+from virnucpro.model_sets.description import read_model_set
 
 if TYPE_CHECKING:
     import torch
@@ -83,14 +84,7 @@ def read_components(folder: Path) -> dict[str, tuple[Path, str]]:
 
     Raises: InputError when the folder is no set.
     """
-    try:
-        entries = json.loads((folder / "modelset.json").read_text())["components"]
-        names = (*ENCODERS, "tokenizer", "classifier")
-        return {name: (folder / entries[name]["file"], entries[name]["sha256"]) for name in names}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder}: is no model set ({type(error).__name__}: {error}). Give the folder of one."
-        ) from error
+    return {part.role: (part.path, part.sha256) for part in read_model_set(folder).components}
 
 
 def run_frames(

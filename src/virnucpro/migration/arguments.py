@@ -2,11 +2,12 @@
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from virnucpro.errors import InputError
 from virnucpro.migration.launch import Launch
-from virnucpro.migration.options import OPTIONS, Option, Origin
+from virnucpro.migration.options import OPTIONS, VARIABLES, YES, Option, Origin
 
 DESCRIPTION = """\
 Run the pipeline on one file with the options of the fork (virnucpro-broad).
@@ -49,8 +50,12 @@ def _add(group: "argparse._ArgumentGroup", option: Option) -> None:
         )
 
 
-def read_arguments(words: list[str]) -> tuple[Launch, list[str], list[str]]:
+def read_arguments(
+    words: list[str], environment: Mapping[str, str]
+) -> tuple[Launch, list[str], list[str]]:
     """Return the launch, a message for each option without effect, and the words for nextflow.
+
+    The fork's environment variables count as options.
 
     Raises: InputError with all options that are refused or contradict others.
     """
@@ -72,6 +77,13 @@ def read_arguments(words: list[str]) -> tuple[Launch, list[str], list[str]]:
                 option.effect(launch, value, flag)
             except InputError as error:
                 faults.append(str(error))
+    for variable in VARIABLES:
+        if environment.get(variable.name, "").lower() in YES:
+            if variable.effect:
+                variable.effect(launch, True, variable.name)
+                notes.append(f"{variable.name} is set. {variable.here}")
+            else:
+                notes.append(f"{variable.name}: no effect here. {variable.here}")
     if faults:
         raise InputError("\n  ".join(["options:", *faults]) if len(faults) > 1 else faults[0])
     if "outdir" not in launch.parameters:

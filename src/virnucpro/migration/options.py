@@ -97,7 +97,10 @@ RESUMING = (
     "nothing is taken over unchecked."
 )
 FEEDING = "One thread prepares batches while the GPU computes; there are no loader processes."
-OWN_ENGINE = "There is one forward pass, compared with the authors' own in the tests."
+OWN_ENGINE = (
+    "There is no older code to go back to; every path is compared with the authors' own in the "
+    "tests."
+)
 
 OPTIONS = (
     _ours(
@@ -257,5 +260,34 @@ OPTIONS = (
         "DIR",
         str,
         origin=Origin.CONTAINER,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable of the fork; `effect` happens when it is set to a word for yes."""
+
+    name: str
+    here: str
+    effect: Effect | None = None
+
+
+YES = ("1", "true", "yes")  # in the fork's own spelling
+VARIABLES = (
+    Variable(
+        "VIRNUCPRO_DISABLE_FP16",
+        "`--precision fp32`, the exact mode. In the fork it ended packed ESM-2 with a TypeError.",
+        launch.parameter("precision", "fp32"),
+    ),
+    Variable(
+        "VIRNUCPRO_DISABLE_PACKING",
+        "Batches are always packed; a packed sequence gives the bytes that it gives alone. In the "
+        "fork it made all proteins of a batch one.",
+    ),
+    Variable("VIRNUCPRO_V1_ATTENTION", OWN_ENGINE),
+    Variable(
+        "VIRNUCPRO_VIRAL_CHECKPOINT_MODE",
+        "A task is what is done again after an interruption; `--shard_tokens` sets its size.",
     ),
 )

@@ -1,0 +1,63 @@
+"""The tables of options and variables in docs/migration.md, from the one table in code."""
+
+from collections.abc import Iterable, Iterator
+
+from virnucpro.migration.options import OPTIONS, VARIABLES, Option, Origin
+
+# Of the fork, but set by the program itself or by its test suite.
+OTHER_VARIABLES = (
+    (
+        "CUDA_VISIBLE_DEVICES",
+        "Taken: embedding tasks lease one GPU each of those that it names; empty hides all.",
+    ),
+    ("PYTORCH_CUDA_ALLOC_CONF", "As torch has it; not needed, batches have one size."),
+    ("TOKENIZERS_PARALLELISM", "As the tokenizers library has it."),
+    (
+        "BENCHMARK_DATA_SIZE, BENCHMARK_GPUS, BENCHMARK_OUTPUT_DIR, BENCHMARK_VANILLA, "
+        "BENCHMARK_QUICK",
+        "None: they were never delivered to the fork's tests. Measurements are in bench/.",
+    ),
+)
+
+
+def options_text() -> str:
+    """Return one table for each origin."""
+    parts = []
+    for origin in Origin:
+        rows = [_option_cells(option) for option in OPTIONS if option.origin is origin]
+        table = "\n".join(_table(("option", "here", "what becomes of it"), rows))
+        parts.append(f"### {origin.value}\n\n{table}")
+    return "\n\n".join(parts)
+
+
+def variables_text() -> str:
+    """Return the table of environment variables."""
+    rows = [(f"`{v.name}`", v.here) for v in VARIABLES]
+    rows += [(f"`{names.replace(', ', '`, `')}`", here) for names, here in OTHER_VARIABLES]
+    return "\n".join(_table(("variable", "here"), rows))
+
+
+def with_tables(document: str) -> str:
+    """Return a document with the tables between their marks renewed."""
+    for mark, text in (("options", options_text()), ("variables", variables_text())):
+        begin, end = f"<!-- {mark}: written by tools/write_migration_tables.py -->", "<!-- end -->"
+        head, rest = document.split(begin)
+        document = f"{head}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
+    return document
+
+
+def _option_cells(option: Option) -> tuple[str, ...]:
+    flags = ", ".join(f"`{flag}`" for flag in option.flags)
+    value = f" {option.value}" if option.value else ""
+    return f"{flags}{value}", option.fate, option.here
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield _row(header)
+    yield "|---" * len(header) + "|"
+    for row in rows:
+        yield _row(row)
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
