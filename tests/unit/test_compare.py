@@ -104,8 +104,10 @@ def test_repeated_ids_are_counted_and_paired_in_order(tmp_path, capsys):
 def test_a_score_that_is_no_number_is_a_difference(tmp_path, capsys):
     a = write(tmp_path / "a", FRAME_HEADER, "xF1\tothers\tnan\tnan", "yF1\tothers\tnan\tnan")
     b = write(tmp_path / "b", FRAME_HEADER, "xF1\tothers\t0.9\t0.1", "yF1\tothers\tnan\tnan")
-    assert status(a, b) == 1
+    assert status(a, b, "--export-csv", tmp_path / "rows.csv") == 1
     assert "no number in one of them only: 1" in capsys.readouterr().out
+    rows = (tmp_path / "rows.csv").read_text().splitlines()[1:]
+    assert len(rows) == 1 and ",frame,xF1,score,other,other,,,0.9,0.1" in rows[0]
     assert status(a, a) == 0
 
 
@@ -233,6 +235,15 @@ def test_blocks_do_not_change_the_counts(tmp_path, monkeypatch, capsys):
     status(a, b)
     assert capsys.readouterr().out == whole
     assert "rows: 500 in A, 499 in B, 499 in both" in whole
+
+
+def test_rows_that_lockstep_exported_are_not_exported_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "BLOCK_PAIRS", 2)
+    a = frames(tmp_path / "a", {f"x{n}F1": "0.9" for n in (1, 2, 3, 4, 5)})
+    b = frames(tmp_path / "b", {f"x{n}F1": "0.8" for n in (1, 2, 3, 5, 4)})
+    assert status(a, b, "--export-csv", tmp_path / "rows.csv") == 1
+    ids = [row.split(",")[2] for row in (tmp_path / "rows.csv").read_text().splitlines()]
+    assert ids == ["id", "x1F1", "x2F1", "x3F1", "x4F1", "x5F1"]
 
 
 def test_quantiles_are_at_most_one_percent_above():
