@@ -236,7 +236,7 @@ def test_the_exit_status_is_nextflows(folder, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_nextflow(folder, number):
-    fake = FAKE.replace("exit ${", "trap 'exit 41' INT TERM; touch ready; while :; do sleep 0.05; done; exit ${")  # fmt: skip
+    fake = FAKE.replace("exit ${", "trap 'exit 41' INT TERM; grep SigIgn /proc/$$/status > ignored.txt; touch ready; while :; do sleep 0.05; done; exit ${")  # fmt: skip
     (folder.parent / "bin/nextflow").write_text(fake)
     with subprocess.Popen(
         [sys.executable, "-m", "virnucpro", "predict", "x.fa.gz"],
@@ -246,6 +246,8 @@ def test_a_signal_reaches_nextflow(folder, number):
             time.sleep(0.02)
         process.send_signal(number)
         assert process.wait(20) == 41
+    ignored = int(Path("ignored.txt").read_text().split()[1], 16)
+    assert not ignored >> (signal.SIGPIPE - 1) & 1  # else a task's `zcat | head` would complain
 
 
 def test_the_forks_global_options_stand_before_the_command(folder):

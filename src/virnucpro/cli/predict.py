@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> NoReturn:
     for line in (*notes, launch.shell_line(arguments)):
         print(line, file=sys.stderr, flush=True)
     sys.stdout.flush()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec keeps that
+        signal.signal(number, signal.SIG_DFL)
     os.execve(arguments[0], arguments, {**os.environ, **launch.environment})
 
 
