@@ -108,7 +108,7 @@ def check_attention(machine: Machine) -> Finding:
 
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     schemes = {
-        "ESM-2": attention.Scheme(40, 64, rotary_base=10000.0),
+        "ESM-2": attention.Scheme(40, 64),
         "DNABERT-S": attention.Scheme(12, 64, slopes=(0.5,) * 12),
     }
     texts, fast = [], True

@@ -72,9 +72,10 @@ def check_forward(machine: Machine) -> Iterator[Finding]:
                 text = compare(found, read_expectation(stored, components), precision)
             else:
                 text = repeat(found, run_frames(components, device, precision))
-        except (InputError, RuntimeError, OSError) as error:
+        except Exception as error:  # what a driver or a compiler throws is what we are here to find
             remedy = "Copy or fetch the model set again, update the driver, or use --device cpu."
-            yield Finding(name, FAIL, f"{where}: {str(error).splitlines()[0]}", remedy)
+            cause = (str(error).splitlines() or [""])[0] or type(error).__name__
+            yield Finding(name, FAIL, f"{where}: {cause}", remedy)
         else:
             yield Finding(name, OK, f"{where}: {text}")
 
@@ -92,7 +93,7 @@ def run_frames(
 ) -> Forward:
     """Embed and score FRAMES.
 
-    Raises: InputError for a damaged component; RuntimeError from torch.
+    Raises: InputError for a damaged component, and whatever torch and its compilers do.
     """
     from virnucpro.calls.classifier import load_classifier
     from virnucpro.engine.embed import embed
@@ -109,7 +110,7 @@ def run_frames(
         )
         result = embed(
             engine.model,
-            load_tokenizer(engine.encoder, files),
+            load_tokenizer(engine.encoder, files, device),
             FRAMES[name],
             engine.token_budget,
             exact=engine.exact,

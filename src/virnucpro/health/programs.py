@@ -10,6 +10,7 @@ from virnucpro.health.finding import FAIL, OK, SKIP, WARN, Answer, Finding, Mach
 
 FIRST_JAVA, FIRST_NEXTFLOW = 17, (25, 4)
 ENGINES = ("docker", "podman", "apptainer", "singularity", "ch-run")
+LAUNCHER_ONLY = "not on PATH; only the machine that starts runs needs it, and no checkout is here"
 WITH_IMAGES = ("docker", "podman")  # the others take files
 SLURM = ("sbatch", "squeue", "scancel")
 
@@ -18,6 +19,8 @@ def check_java(machine: Machine) -> Finding:
     """Return whether Java is new enough for Nextflow."""
     remedy = f"Load a module, or install Java {FIRST_JAVA} or newer (default-jre-headless)."
     if not _which("java", machine):
+        if machine.pipeline is None:
+            return Finding("java", SKIP, LAUNCHER_ONLY)
         return Finding("java", FAIL, "not on PATH", remedy)
     answer = ask(["java", "-version"], machine.environment)
     match = re.search(r'version "(\d+)', answer.text)
@@ -41,7 +44,7 @@ def check_nextflow(machine: Machine) -> Finding:
             found = "none on PATH that is new enough, and the checkout's is not assembled yet"
             return Finding("nextflow", FAIL, found, remedy)
     if not path:
-        return Finding("nextflow", FAIL, "not on PATH", remedy)
+        return Finding("nextflow", SKIP, LAUNCHER_ONLY)
     answer = ask([path, "-v"], machine.environment)
     match = re.search(r"version (\d+)\.(\d+)", answer.text)
     if answer.status != 0 or match is None:
