@@ -13,7 +13,7 @@ workflow PREDICT {
     take:
     samples    // list of [id, files, ends], in sheet order
     model      // components of the model set: name -> [file, sha256]
-    settings   // chunk_bp, shard_tokens, dnabert_s_shards, device, precision
+    settings   // chunk_bp, frame_rule, calibration, shard_tokens, dnabert_s_shards, device, precision
 
     main:
     def library = libraryDigests()
@@ -33,9 +33,9 @@ workflow PREDICT {
             [[id: id, sample: meta.id, number: id.tokenize('.').last() as int, shards: files.size()], f]
         }
     }
-    TRANSLATE(chunks_ch, library.TRANSLATE)
+    TRANSLATE(chunks_ch, settings.frame_rule, library.TRANSLATE)
 
-    // a shard without an open frame bypasses the encoders
+    // a shard without a frame bypasses the encoders
     frames_ch = TRANSLATE.out.frames.branch { _meta, _fna, faa ->
         full: faa.size() > 0
         empty: true
@@ -87,7 +87,7 @@ workflow PREDICT {
         .map { meta, records, shards -> [meta.id, records, shards] }
         .join(shards_ch, failOnDuplicate: true)
         .map { id, records, shards, chunks, tables, scores -> [[id: id], records, shards, chunks, tables, scores] }
-    SUMMARISE(parts_ch, settings.chunk_bp, library.SUMMARISE)
+    SUMMARISE(parts_ch, settings.chunk_bp, settings.calibration, library.SUMMARISE)
 
     summaries = SUMMARISE.out.summary.map { meta, table -> [meta.id, table] }
 
