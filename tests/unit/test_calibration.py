@@ -128,6 +128,9 @@ def test_calls_of_chunks_and_sequences_follow_the_calibration():
     assert not sequence.is_virus and sequence.verdict == chunk.verdict  # one chunk: the same call
     # against the sign of the delta: not to be trusted
     assert (sequence.tier, sequence.weighted_delta) == ("review", pytest.approx(0.8))
+    many = [call_chunk(frames, strict)] * 5
+    rare = call_sequence(many, Calibrator(CALIBRATION, 1e-3))
+    assert (rare.is_virus, rare.tier) == (False, "review")  # else a margin of 0.8 would be more
     lenient = Calibrator(CALIBRATION)
     chunks = [call_chunk(frames, lenient)] * 5
     assert (call_sequence(chunks, lenient).tier, call_sequence(chunks, lenient).is_virus) == (

@@ -2,7 +2,7 @@
 
 Every position of a batch starts a codon; every third of them are one frame of each chunk:
 
-    text      chunk 1 || chunk 2 || ... || chunk 2' || chunk 1'      ' reverse complement
+    text      chunk 1 | chunk 2 | ... | chunk 2' | chunk 1'          ' reverse complement
     residues  positions 0 3 6 ..., then 1 4 7 ..., then 2 5 8 ...
               M K R * L V A . G * * N E Q I G C W F * ...            * stop, or a codon with a |
               |---|   |-------|     |-------------|                  stretches, up to the next stop
@@ -72,10 +72,10 @@ class ChunkFrames(NamedTuple):
     partial: Span | None = None
 
 
-SEPARATOR = "||"  # two letters, so that each frame of a chunk of one letter still has a place
+SEPARATOR = "|"  # behind each strand
 LETTERS = "TCAG"  # the order of STANDARD_CODE
 UNKNOWN, BETWEEN = 4, 5  # codes of other letters and of the separator
-CODE_OF_LETTER = {letter: code for code, letter in enumerate(LETTERS)} | {SEPARATOR[0]: BETWEEN}
+CODE_OF_LETTER = {letter: code for code, letter in enumerate(LETTERS)} | {SEPARATOR: BETWEEN}
 LETTER_CODES = bytes(CODE_OF_LETTER.get(chr(byte), UNKNOWN) for byte in range(256))
 
 
@@ -184,7 +184,7 @@ def _codons(chunks: Sequence[str]) -> _Batch:
     start = np.concatenate((end - length, (2 * len(forward) - end)[::-1]))
 
     num_thirds = -(-len(text) // 3)
-    padded = text.ljust(3 * num_thirds + 2, SEPARATOR[0]).encode().translate(LETTER_CODES)
+    padded = text.ljust(3 * num_thirds + 2, SEPARATOR).encode().translate(LETTER_CODES)
     letters = np.frombuffer(padded, np.uint8)
     codons = 36 * letters[:-2] + 6 * letters[1:-1] + letters[2:]
     by_position = codons.tobytes().translate(CODON_TABLE)
