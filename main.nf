@@ -2,7 +2,7 @@
 // virnucpro-nf: viral or not, for every sequence. Parameters -> samples -> PREDICT -> published files.
 include { PREDICT                              } from './workflows/predict'
 include { checkParameters ; helpText           } from './workflows/parameters'
-include { chunkLength ; frameRule ; modelIdentity ; readModelSet } from './workflows/model_set'
+include { calibration ; chunkLength ; frameRule ; modelIdentity ; readModelSet } from './workflows/model_set'
 include { readSamples                          } from './workflows/samples'
 include { publishModelSet ; publishSummary     } from './workflows/summary'
 
@@ -17,16 +17,21 @@ workflow {
     }
 
     def model = readModelSet(params.model_set, params.weights_dir)
-    def made_by = modelIdentity(model, frameRule(model, params.frame_rule), workflow.manifest.version)
+    def frame_rule = frameRule(model, params.frame_rule)
+    def chunk_bp = chunkLength(model, params.chunk_length, params.allow_chunk_length_mismatch)
+    def calibrated = calibration(model, chunk_bp, frame_rule[0], params.viral_prior)
+    def made_by = modelIdentity(model, frame_rule, calibrated, workflow.manifest.version)
     def samples = readSamples(params.input.toString(), launchDir)
     def settings = [
-        chunk_bp: chunkLength(model, params.chunk_length, params.allow_chunk_length_mismatch),
+        chunk_bp: chunk_bp,
+        frame_rule: frame_rule,
+        calibration: calibrated,
         shard_tokens: params.shard_tokens,
         dnabert_s_shards: params.dnabert_s_shards,
         device: params.device,
         precision: params.precision,
     ]
-    log.info("virnucpro-nf ${workflow.manifest.version}: ${samples.size()} samples, model set ${model.name} (${model.digest[0..11]}), chunks of ${settings.chunk_bp} bp")
+    log.info("virnucpro-nf ${workflow.manifest.version}: ${samples.size()} samples, model set ${model.name} (${model.digest[0..11]}), chunks of ${chunk_bp} bp, frames ${frame_rule[0]}, scores ${calibrated[0] ? '' : 'not '}calibrated")
 
     publishModelSet(model, made_by, settings, params.weights_dir, params.outdir)
     PREDICT(samples, model.components, made_by, settings)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Join the shards of a sample into its result files, in the folder SAMPLE.
 
-Writes prediction_results.txt, prediction_results_highestscore.csv, sequences.tsv, contigs.tsv,
-regions.bed, regions.gff3, viral.fasta and SAMPLE.summary.tsv; or an error and none of them.
+Writes prediction_results.txt, prediction_results_highestscore.csv, chunks.tsv, sequences.tsv,
+contigs.tsv, regions.bed, regions.gff3, viral.fasta and SAMPLE.summary.tsv; or an error and none.
 With --made-by, provenance.json too.
 """
 
@@ -10,13 +10,16 @@ import argparse
 import sys
 from pathlib import Path
 
+from virnucpro.calls.calibration import Calibrator, load_calibration
 from virnucpro.calls.provenance import write_provenance
-from virnucpro.calls.summarise import REASONS, SampleFiles, summarise_sample
+from virnucpro.calls.sample_files import SampleFiles
+from virnucpro.calls.summarise import REASONS, summarise_sample
+from virnucpro.errors import InputError
 from virnucpro.task import run_task, task_parser
 
 SUMMARY_COLUMNS = (
     "sequences", "viral", "non-viral", *REASONS,
-    "chunks", "chunks_viral", "chunks_nonviral", "frames",
+    "chunks", "chunks_viral", "chunks_nonviral", "chunks_partial", "frames",
 )  # fmt: skip
 
 
@@ -25,15 +28,29 @@ def summarise(args: argparse.Namespace) -> None:
     files = SampleFiles(
         args.sample, args.records, args.shards, args.chunks, args.chunk_tables, args.scores
     )
+    calibrator = None
+    if args.calibration:
+        calibration = load_calibration(args.calibration, args.calibration_sha256)
+        calibrator = Calibrator(calibration, args.viral_prior)
+    elif args.viral_prior is not None:
+        raise InputError("--viral-prior needs --calibration: raw scores are no probabilities.")
     out = Path(args.sample)
     out.mkdir(exist_ok=True)
-    counts = summarise_sample(files, args.chunk_length, out)
+    counts = summarise_sample(files, args.chunk_length, out, calibrator)
     if args.made_by:
         write_provenance(out / "provenance.json", args.sample, args.chunk_length, args.made_by)
     values = [str(counts.get(column, 0)) for column in SUMMARY_COLUMNS]
     Path(f"{args.sample}.summary.tsv").write_text(
         "\t".join(("sample", *SUMMARY_COLUMNS)) + "\n" + "\t".join((args.sample, *values)) + "\n"
     )
+
+
+def probability(text: str) -> float:
+    """Return a number between 0 and 1, both excluded."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1, both excluded")
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,6 +64,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chunk-tables", nargs="*", default=[], type=Path, help="SHARD.chunks.tsv")
     parser.add_argument("--scores", nargs="*", default=[], type=Path, help="SHARD.scores.tsv")
     parser.add_argument("--made-by", metavar="JSON", help="the models, for provenance.json")
+    parser.add_argument("--calibration", type=Path, help="of the model set (default: none)")
+    parser.add_argument("--calibration-sha256", help="digest that it must have")
+    parser.add_argument(
+        "--viral-prior",
+        type=probability,
+        help="share of viral sequences to expect (default: the calibration's)",
+    )
     args = parser.parse_args(argv)
     return run_task(summarise, args, library=["calls", "sequences"], versions=["numpy"])
 

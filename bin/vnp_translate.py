@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Translate a shard of chunks in six frames and keep the open ones.
+"""Translate a shard of chunks in six frames and keep those to embed.
 
 Writes SHARD.frames.fna, SHARD.frames.faa and SHARD.chunks.tsv.
 """
@@ -10,14 +10,24 @@ import sys
 from pathlib import Path
 
 from virnucpro.sequences.translate import translate_shard
+from virnucpro.sequences.translation import LONGEST_OPEN_RULE, MIN_RESIDUES, OPEN_RULE
 from virnucpro.task import run_task, task_parser
 
 
 def translate(args: argparse.Namespace) -> None:
     """Translate the shard that the arguments name."""
     fna, faa = Path(f"{args.shard}.frames.fna"), Path(f"{args.shard}.frames.faa")
-    frames = translate_shard(args.chunks, fna, faa, Path(f"{args.shard}.chunks.tsv"))
-    logging.getLogger("vnp_translate").info("%s: %d open frames", args.shard, frames)
+    min_residues = None if args.frame_rule == OPEN_RULE else args.min_residues
+    frames = translate_shard(args.chunks, fna, faa, Path(f"{args.shard}.chunks.tsv"), min_residues)
+    logging.getLogger("vnp_translate").info("%s: %d frames", args.shard, frames)
+
+
+def residues(text: str) -> int:
+    """Return a number of residues, at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +35,19 @@ def main(argv: list[str] | None = None) -> int:
     parser = task_parser(__doc__)
     parser.add_argument("--shard", required=True, help="id of the shard")
     parser.add_argument("--chunks", required=True, type=Path)
+    parser.add_argument(
+        "--frame-rule",
+        choices=(OPEN_RULE, LONGEST_OPEN_RULE),
+        default=OPEN_RULE,
+        help="open: frames without a stop codon (default); longest_open: of a chunk without one "
+        "its longest stretch between stops",
+    )
+    parser.add_argument(
+        "--min-residues",
+        type=residues,
+        default=MIN_RESIDUES,
+        help=f"of such a stretch (default: {MIN_RESIDUES})",
+    )
     args = parser.parse_args(argv)
     return run_task(translate, args, library=["sequences"], versions=["dnaio", "numpy"])
 

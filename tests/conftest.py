@@ -51,6 +51,48 @@ class Original:
                     kept.append((f"{letter}{number}", dna, protein))
         return states, kept
 
+    @staticmethod
+    def longest_open(
+        chunk: str, min_residues: int
+    ) -> tuple[str, list[tuple[str, str, str]], tuple[int, int] | None]:
+        """Not the original's: our rule longest_open, codon by codon.
+
+        Return the state letters, the frames to embed, and the forward span of a partial one.
+        """
+        states, kept = Original.frames(chunk)
+        best: tuple[int, str, int, int, str] | None = (
+            None  # residues, frame, codons from, to, protein
+        )
+        for frame in () if kept else ("F1", "F2", "F3", "R1", "R2", "R3"):
+            strand = chunk.upper()
+            if frame[0] == "R":
+                strand = "".join(
+                    {"A": "T", "C": "G", "G": "C", "T": "A"}.get(c, c) for c in strand[::-1]
+                )
+            strand = strand[int(frame[1]) - 1 :]
+            codons = [CODONS.get(strand[i : i + 3], "") for i in range(0, len(strand) - 2, 3)]
+            stops = [-1, *(i for i, residue in enumerate(codons) if residue == "*"), len(codons)]
+            for before, after in itertools.pairwise(stops):
+                protein = "".join(codons[before + 1 : after])
+                if len(protein) >= min_residues and (best is None or len(protein) > best[0]):
+                    best = (len(protein), frame, before + 1, after, protein)
+        if best is None:
+            return states, kept, None
+        length, frame, first, after, protein = best
+        offset = int(frame[1]) - 1
+        strand = chunk.upper()
+        start, end = offset + 3 * first, offset + 3 * after
+        if frame[0] == "R":
+            strand = "".join(
+                {"A": "T", "C": "G", "G": "C", "T": "A"}.get(c, c) for c in strand[::-1]
+            )
+        dna = strand[start : start + 3 * length + 1]
+        n = ("F1", "F2", "F3", "R1", "R2", "R3").index(frame)
+        letter = "p" if length == after - first else "q"
+        states = states[:n] + letter + states[n + 1 :]
+        span = (start, end) if frame[0] == "F" else (len(chunk) - end, len(chunk) - start)
+        return states, [(frame, dna, protein)], span
+
 
 @pytest.fixture(scope="session")
 def original() -> type[Original]:

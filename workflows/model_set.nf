@@ -52,7 +52,7 @@ def descriptionFaults(set) {
     def faults = [
         name: set.name instanceof String && set.name,
         chunk_bp: set.chunk_bp instanceof List && set.chunk_bp && set.chunk_bp.every { bp -> bp instanceof Integer && bp > 0 },
-        frame_rule: set.frame_rule instanceof String,
+        frame_rule: set.frame_rule instanceof String || (set.frame_rule instanceof Map && set.frame_rule.rule instanceof String),
     ].findAll { _key, fits -> !fits }.keySet() as List
     componentNames().each { name ->
         def part = parts[name] instanceof Map ? parts[name] : [:]
@@ -91,8 +91,11 @@ def sameNames(set) {
 // Returns the sha256 of what results depend on, one line each: names, places and notes do not count.
 // virnucpro.model_sets.digest computes the same.
 def setDigest(set) {
-    def lines = ["format ${set.format}", "chunk_bp ${set.chunk_bp.join(',')}", "frame_rule ${set.frame_rule}"]
+    def rule = set.frame_rule instanceof Map ? "${set.frame_rule.rule} ${set.frame_rule.min_residues}" : set.frame_rule
+    def lines = ["format ${set.format}", "chunk_bp ${set.chunk_bp.join(',')}", "frame_rule ${rule}"]
     lines += componentNames().collect { name -> "${name} ${set.components[name].sha256.toLowerCase()}" }
+    def calibrations = set.calibration instanceof List ? set.calibration : []
+    lines += calibrations.collect { c -> "calibration ${c.chunk_bp} ${c.frame_rule} ${c.sha256}".toString() }.sort()
     def text = lines.collect { line -> "${line}\n" }.join('')
     return java.security.MessageDigest.getInstance('SHA-256').digest(text.getBytes('UTF-8')).encodeHex().toString()
 }
@@ -103,9 +106,17 @@ def taskFile(component) {
 }
 
 // Returns what each output says about its models: names and sums, no place.
-def modelIdentity(set, frame_rule, version) {
+def modelIdentity(set, frame_rule, calibrated, version) {
     def sums = set.components.collectEntries { name, component -> [name, component.sha256] }
-    return [model_set: set.name, model_set_digest: set.digest, components: sums, frame_rule: frame_rule, pipeline_version: version]
+    def identity = [model_set: set.name, model_set_digest: set.digest, components: sums, frame_rule: frame_rule[0]]
+    if (frame_rule[0] != 'open') {
+        identity.min_residues = frame_rule[1]
+    }
+    if (calibrated[0]) {
+        identity.calibration = calibrated[1]
+        identity.viral_prior = calibrated[2] == '' ? null : calibrated[2] // null: the calibration's own
+    }
+    return identity + [pipeline_version: version]
 }
 
 // Returns a word of the task's shell.
@@ -121,11 +132,47 @@ def chunkLength(set, chunk_length, allow_mismatch) {
     return chunk_length ?: set.chunk_bp[0]
 }
 
-// Returns the frame rule; this version knows the original's only.
+// Of a stretch, where the set does not say; MIN_RESIDUES in sequences/translation.py.
+def defaultMinResidues() {
+    20
+}
+
+// Returns [rule, residues that a partial frame needs]: --frame_rule, or else the set's own, which is
+// a name or [rule: name, min_residues: number]. Without partial frames the number is 0.
 def frameRule(set, frame_rule) {
-    def rule = frame_rule ?: set.frame_rule
-    if (rule != 'open') {
+    def own = set.frame_rule instanceof Map ? set.frame_rule : [rule: set.frame_rule]
+    def rule = frame_rule ?: own.rule
+    if (rule == 'open') {
+        return ['open', 0]
+    }
+    if (rule != 'longest_open') {
         error("Model set ${set.name} wants the frame rule '${rule}', which this version does not have. Set --frame_rule open to use the original's.")
     }
-    return rule
+    def least = own.min_residues == null ? defaultMinResidues() : own.min_residues
+    if (!(least instanceof Integer) || least < 1) {
+        error("Model set ${set.name}: min_residues of its frame rule is '${least}', not a whole number from 1 on. Mend modelset.json, or copy it again.")
+    }
+    return [rule, least]
+}
+
+// Returns [file, sha256, prior] of the calibration for a chunk length and frame rule; all empty for
+// a set that has none. A calibration holds only for what it was made with.
+def calibration(set, chunk_bp, rule, viral_prior) {
+    def known = set.description.calibration ?: []
+    if (!(known instanceof List) || !known.every { c -> c instanceof Map && c.file instanceof String && c.sha256.toString() ==~ /[0-9a-f]{64}/ }) {
+        error("Model set ${set.name}: calibration in modelset.json is no list of entries with chunk_bp, frame_rule, file and sha256. Copy it again, or calibrate the set anew.")
+    }
+    def own = known.find { c -> c.chunk_bp == chunk_bp && c.frame_rule == rule }
+    if (!own) {
+        if (viral_prior != null) {
+            def others = known.collect { c -> "${c.chunk_bp} bp, ${c.frame_rule}" }.join('; ') ?: 'nothing'
+            error("--viral_prior ${viral_prior}: the model set ${set.name} is not calibrated for chunks of ${chunk_bp} bp and the frame rule ${rule} (but for: ${others}), so that its scores are no probabilities. Leave it out.")
+        }
+        return [[], '', '']
+    }
+    def path = file("${set.folder}/${own.file}", glob: false)
+    if (!path.exists()) {
+        error("Model set ${set.name}: its calibration ${own.file} is missing. Copy the whole folder again.")
+    }
+    return [path.toRealPath(), own.sha256, viral_prior == null ? '' : viral_prior]
 }

@@ -74,6 +74,14 @@ def typeFault(value, rule, name, command_line) {
             return "must be at least ${rule.minimum}"
         }
     }
+    if (rule.type == 'number') {
+        if (!(value instanceof Number)) {
+            return 'must be a number'
+        }
+        if (value <= rule.exclusiveMinimum || value >= rule.exclusiveMaximum) {
+            return "must be above ${rule.exclusiveMinimum} and below ${rule.exclusiveMaximum}"
+        }
+    }
     if (rule.type == 'boolean' && !(value instanceof Boolean)) {
         return 'must be true or false'
     }

@@ -15,7 +15,7 @@ workflow PREDICT {
     samples    // list of [id, files, ends], in sheet order
     model      // components of the model set: name -> [file, at, sha256]
     made_by    // what each sample's provenance.json says of its models
-    settings   // chunk_bp, shard_tokens, dnabert_s_shards, device, precision
+    settings   // chunk_bp, frame_rule, calibration, shard_tokens, dnabert_s_shards, device, precision
 
     main:
     def library = libraryDigests()
@@ -35,9 +35,9 @@ workflow PREDICT {
             [[id: id, sample: meta.id, number: id.tokenize('.').last() as int, shards: files.size()], f]
         }
     }
-    TRANSLATE(chunks_ch, library.TRANSLATE)
+    TRANSLATE(chunks_ch, settings.frame_rule, library.TRANSLATE)
 
-    // a shard without an open frame bypasses the encoders
+    // a shard without a frame bypasses the encoders
     frames_ch = TRANSLATE.out.frames.branch { _meta, _fna, faa ->
         full: faa.size() > 0
         empty: true
@@ -91,7 +91,7 @@ workflow PREDICT {
         .map { meta, records, shards -> [meta.id, records, shards] }
         .join(shards_ch, failOnDuplicate: true)
         .map { id, records, shards, chunks, tables, scores -> [[id: id], records, shards, chunks, tables, scores] }
-    SUMMARISE(parts_ch, settings.chunk_bp, shellQuoted(groovy.json.JsonOutput.toJson(made_by)), library.SUMMARISE)
+    SUMMARISE(parts_ch, settings.chunk_bp, shellQuoted(groovy.json.JsonOutput.toJson(made_by)), settings.calibration, library.SUMMARISE)
 
     summaries = SUMMARISE.out.summary.map { meta, table -> [meta.id, table] }
 

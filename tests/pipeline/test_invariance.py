@@ -6,7 +6,7 @@ DEMO = PROJECT / "assets" / "demo"
 SHEET = str(DEMO / "samplesheet.csv")
 TABLES = {
     "prediction_results.txt", "prediction_results_highestscore.csv", "sequences.tsv",
-    "contigs.tsv", "regions.bed", "regions.gff3", "viral.fasta", "provenance.json",
+    "contigs.tsv", "chunks.tsv", "regions.bed", "regions.gff3", "viral.fasta", "provenance.json",
 }  # fmt: skip
 
 

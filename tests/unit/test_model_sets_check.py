@@ -138,6 +138,19 @@ def test_a_forward_pass_that_does_not_repeat_fails(copy, monkeypatch, capsys):
     assert "FAULT\tesm2\t" in (out := capsys.readouterr().out) and "two forward passes" in out
 
 
+def test_a_calibration_that_is_damaged_fails(copy, capsys):
+    (copy / "calibration.json").write_text("{}")
+
+    def add(description):
+        description["calibration"] = [
+            {"chunk_bp": 500, "frame_rule": "open", "file": "calibration.json", "sha256": "0" * 64}
+        ]
+
+    change(copy, add)
+    assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
+    assert "calibration for 500 bp, open" in capsys.readouterr().out
+
+
 def test_the_device_is_that_of_the_option(capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert cli.main(["models", "check", str(EMBEDDED), "--device", "cuda"]) == 2

@@ -44,3 +44,18 @@ def test_places_do_not_count_and_sums_do() -> None:
 def test_the_embedded_set_has_one() -> None:
     for file in (ROOT / "models").glob("*/modelset.json"):
         assert len(set_digest(json.loads(file.read_text()))) == 64
+
+
+def test_frame_rule_and_calibrations_count() -> None:
+    rules = ["open", "longest_open", {"rule": "longest_open", "min_residues": 20},
+             {"rule": "longest_open", "min_residues": 30}]  # fmt: skip
+    assert len({set_digest({**SET, "frame_rule": rule}) for rule in rules}) == len(rules)
+    entries = [
+        {"chunk_bp": bp, "frame_rule": "open", "file": "c.json", "sha256": "c" * 64}
+        for bp in (500, 300)
+    ]
+    calibrated = set_digest({**SET, "calibration": entries})
+    assert calibrated == set_digest({**SET, "calibration": entries[::-1]}) != set_digest(SET)
+    assert set_digest({**SET, "calibration": None}) == set_digest(SET)
+    other = [{**entries[0], "sha256": "d" * 64}, entries[1]]
+    assert set_digest({**SET, "calibration": other}) != calibrated

@@ -1,5 +1,6 @@
 """Result tables of samples that are split and translated here and get scores made up here."""
 
+import hashlib
 import json
 import random
 from dataclasses import replace
@@ -7,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from Bio.Seq import Seq
 
+from virnucpro.calls.calibration import (
+    Bin,
+    Calibration,
+    Calibrator,
+    Rates,
+    Temperature,
+    to_json,
+)
 from virnucpro.calls.scores_file import write_scores
 from virnucpro.calls.summarise import REASONS, SampleFiles, summarise_sample
 from virnucpro.errors import InputError
@@ -18,7 +28,7 @@ from virnucpro.sequences.translate import translate_shard
 
 RESULTS = {
     "prediction_results.txt", "prediction_results_highestscore.csv", "sequences.tsv",
-    "contigs.tsv", "regions.bed", "regions.gff3", "viral.fasta",
+    "contigs.tsv", "chunks.tsv", "regions.bed", "regions.gff3", "viral.fasta",
 }  # fmt: skip
 CHUNK_BP = 300
 STOPS = "TAATTAATTAATTAA"  # one in each of the six frames
@@ -40,9 +50,14 @@ def random_score(frame_id: str) -> float:
 
 
 def make_sample(
-    folder: Path, records: dict[str, str], *, shard_tokens=150, p_virus=random_score
+    folder: Path,
+    records: dict[str, str],
+    *,
+    shard_tokens=150,
+    p_virus=random_score,
+    min_residues: int | None = None,
 ) -> SampleFiles:
-    """Run SPLIT and TRANSLATE in `folder`, and give each open frame the score p_virus(id)."""
+    """Run SPLIT and TRANSLATE in `folder`, and give each frame the score p_virus(id)."""
     folder.mkdir()
     (folder / "in.fa").write_text("".join(f">{name}\n{s}\n" for name, s in records.items()))
     split_sample("s", [InputFile(folder / "in.fa")], CHUNK_BP, shard_tokens, folder)
@@ -52,7 +67,8 @@ def make_sample(
         shard = chunks.name.removesuffix(".chunks.fna")
         faa = folder / f"{shard}.frames.faa"
         tables.append(folder / f"{shard}.chunks.tsv")
-        translate_shard(chunks, folder / f"{shard}.frames.fna", faa, tables[-1])
+        fna = folder / f"{shard}.frames.fna"
+        translate_shard(chunks, fna, faa, tables[-1], min_residues)
         ids, _ = read_frames(faa)
         if ids:
             values = [(1 - p_virus(frame_id), p_virus(frame_id)) for frame_id in ids]
@@ -207,7 +223,7 @@ def test_contigs_without_a_call_have_empty_cells(files, out):
     summarise_sample(files, CHUNK_BP, out)
     row = rows(out / "contigs.tsv")[0]
     assert (row["sequence_id"], row["length_bp"], row["call"]) == ("empty", "0", "none")
-    assert len(row) == 12 and set(list(row.values())[3:]) == {""}
+    assert len(row) == 16 and set(list(row.values())[3:]) == {""}
 
 
 def test_no_records_give_header_only_tables(tmp_path, out):
@@ -230,6 +246,139 @@ def test_no_open_frame_gives_a_row_with_the_reason(tmp_path, out):
     assert summarise_sample(files, CHUNK_BP, out)["no_open_frame"] == 1
     assert rows(out / "prediction_results.txt") == []
     assert [row["reason"] for row in rows(out / "sequences.tsv")] == ["no_open_frame"]
+
+
+def test_every_chunk_has_a_row(files, out):
+    summarise_sample(files, CHUNK_BP, out)
+    found = {row["chunk_id"]: row for row in rows(out / "chunks.tsv")}
+    assert len(found) == sum(int(row["chunks"]) for row in rows(out / "sequences.tsv"))
+    calls = {row["Modified_ID"]: row["Is_Virus"] for row in
+             rows(out / "prediction_results_highestscore.csv")}  # fmt: skip
+    words = {"viral": "True", "non-viral": "False"}
+    assert {n: words[r["call"]] for n, r in found.items() if r["call"] != "none"} == calls
+    assert all((row["call"] == "none") == bool(row["reason"]) for row in found.values())
+    reasons = {name: row["reason"] for name, row in found.items() if row["reason"]}
+    assert reasons == {
+        "short_chunk_1": "too_short", "letters_chunk_1": "no_codon",
+        "stops_chunk_1": "no_open_frame", "last_without_chunk_2": "no_open_frame",
+    }  # fmt: skip
+    last = [found[f"r2345_chunk_{k}"] for k in range(1, 9)]
+    assert [(row["start"], row["end"]) for row in last][:2] == [("1", "300"), ("294", "593")]
+    assert last[-1]["end"] == "2345"
+    assert list(last[0].values())[4:7] == ["", "", ""]  # no partial frame
+
+
+def test_a_row_of_a_chunk_worked_out_by_hand(tmp_path, out):
+    values = {"F1": (0.5, 0.5), "F2": (0.1, 0.9), "R1": (0.75, 0.25), "R2": (1e-5, 1 / 3)}
+    files = make_sample(tmp_path / "w", {"x": "ATGC", "y": "AC"})
+    ids = [f"x_chunk_1{frame}" for frame in values]
+    write_scores(files.score_tables[0], ids, np.array(list(values.values()), np.float32))
+    summarise_sample(files, CHUNK_BP, out)
+    assert (out / "chunks.tsv").read_text() == (
+        "chunk_id\tstart\tend\tframes\tpartial_frame\tpartial_start\tpartial_end\t"
+        "score1\tscore2\tp_virus\tcall\treason\n"
+        "x_chunk_1\t1\t4\toonoon\t\t\t\t0.75\t0.9\t\tviral\t\n"
+        "y_chunk_1\t1\t2\tnnnnnn\t\t\t\t\t\t\tnone\ttoo_short\n"
+    )
+
+
+LAST = {"last_without_chunk_2", "stops_chunk_1"}  # chunks that get a partial frame
+
+
+def test_partial_frames_add_rows_and_change_no_others(files, out, tmp_path):
+    summarise_sample(files, CHUNK_BP, out)
+    as_open = {path.name: path.read_text().splitlines() for path in out.iterdir()}
+    other = make_sample(tmp_path / "other", RECORDS, min_residues=3)
+    counts = summarise_sample(other, CHUNK_BP, out)
+    assert (counts["chunks_partial"], counts.get("no_open_frame", 0)) == (2, 0)
+    touched = ("last_without", "stops")
+    for name, lines in as_open.items():
+        found = (out / name).read_text().splitlines()
+        if name != "viral.fasta":
+            own = [line for line in found if not line.startswith(touched)]
+            assert own == [line for line in lines if not line.startswith(touched)], name
+    # in the tables of the original these chunks just get their rows
+    frames = (out / "prediction_results.txt").read_text().splitlines()
+    assert set(as_open["prediction_results.txt"]) < set(frames)
+    added = [
+        line.split("\t")[0] for line in frames if line not in as_open["prediction_results.txt"]
+    ]
+    assert {frame_id[:-2] for frame_id in added} == LAST and len(added) == 2
+    consensus = (out / "prediction_results_highestscore.csv").read_text().splitlines()
+    assert {line.split("\t")[0] for line in
+            set(consensus) - set(as_open["prediction_results_highestscore.csv"])} == LAST  # fmt: skip
+
+
+def test_contigs_tell_how_many_chunks_have_a_partial_frame_and_where(tmp_path, out):
+    # 315 bp: [0, 300) and [157, 315); the first has an open frame
+    records = {"x": "ACG" * 100 + STOPS, "y": STOPS}
+    files = make_sample(tmp_path / "w", records, min_residues=3)
+    summarise_sample(files, CHUNK_BP, out)
+    x, y = rows(out / "contigs.tsv")
+    # * L I N *: codons 2 to 4 of F1
+    assert (y["chunks_called"], y["chunks_partial"], y["partial_frames"]) == ("1", "1", "F1:4-12")
+    assert (x["chunks_called"], x["chunks_partial"]) == ("2", "1")
+    chunk = rows(out / "chunks.tsv")[1]
+    place = f"{chunk['partial_frame']}:{chunk['partial_start']}-{chunk['partial_end']}"
+    assert (x["partial_frames"], chunk["chunk_id"]) == (place, "x_chunk_2")
+    assert (chunk["start"], chunk["end"]) == ("158", "315")
+    start, end = int(chunk["partial_start"]) - 1, int(chunk["partial_end"])
+    proteins = "".join(path.read_text() for path in (tmp_path / "w").glob("*.faa"))
+    protein = proteins.split(f">x_chunk_2{chunk['partial_frame']}\n")[1].split("\n")[0]
+    bases = Seq(records["x"][start:end])
+    strand = bases if chunk["partial_frame"][0] == "F" else bases.reverse_complement()
+    assert str(strand.translate()) == protein and len(protein) > 45
+
+
+def test_partial_frames_with_dropped_codons_are_counted(tmp_path, out):
+    # F3 is . L V N *: two bases, then NTT AGT is no codon; see tests/unit/test_translation.py
+    files = make_sample(tmp_path / "w", {"x": "AATNNTTAGTTAATTAA"}, min_residues=3)
+    summarise_sample(files, CHUNK_BP, out)
+    assert [row["frames_with_dropped_codons"] for row in rows(out / "sequences.tsv")] == ["1"]
+    assert [row["partial_frames"] for row in rows(out / "contigs.tsv")] == ["F3:3-14"]
+
+
+RATES = Rates((-1.0, 0.5), (1.0, 0.5), (1.0, 0.1))
+CALIBRATION = Calibration((Bin(1, Temperature(2.0, 0.0), RATES),))
+OF_THE_ORIGINAL = ("prediction_results.txt", "prediction_results_highestscore.csv")
+
+
+def test_a_calibration_at_equal_frequencies_adds_columns_and_keeps_these_calls(files, out):
+    # a temperature without a bias: the sign of the delta still decides
+    summarise_sample(files, CHUNK_BP, out)
+    raw = {path.name: path.read_text() for path in out.iterdir()}
+    raw_rows = {name: rows(out / name) for name in ("contigs.tsv", "chunks.tsv")}
+    summarise_sample(files, CHUNK_BP, out, Calibrator(CALIBRATION))
+    for name in RESULTS - {"contigs.tsv", "chunks.tsv"}:
+        assert (out / name).read_text() == raw[name], name
+    for name, before in raw_rows.items():
+        for row, old in zip(rows(out / name), before, strict=True):
+            assert old["p_virus"] == "" and bool(row["p_virus"]) == (row["call"] != "none")
+            assert row | {"p_virus": "", "fdr": ""} == old | {"fdr": ""}
+    for row in rows(out / "contigs.tsv"):
+        assert bool(row["fdr"]) == (row["call"] == "viral")
+        if row["call"] != "none":
+            delta = float(row["weighted_delta"])
+            odds = ((1 + delta) / (1 - delta)) ** 0.5
+            assert float(row["p_virus"]) == pytest.approx(odds / (1 + odds), abs=1e-6)
+    assert {row["fdr"] for row in rows(out / "contigs.tsv")} <= {"", "0.5", "0.16666667"}
+
+
+def test_a_prior_changes_calls_everywhere_but_in_the_tables_of_the_original(files, out):
+    summarise_sample(files, CHUNK_BP, out, Calibrator(CALIBRATION))
+    before = {path.name: path.read_text() for path in out.iterdir()}
+    counts = summarise_sample(files, CHUNK_BP, out, Calibrator(CALIBRATION, 0.999999))
+    assert all((out / name).read_text() == before[name] for name in OF_THE_ORIGINAL)
+    assert counts.get("non-viral", 0) == counts["chunks_nonviral"] == 0
+    called = {row["sequence_id"]: row["call"] for row in rows(out / "contigs.tsv")}
+    assert set(called.values()) == {"viral", "none"}
+    assert {r["sequence_id"]: r["call"] for r in rows(out / "sequences.tsv")} == called
+    assert {r["call"] for r in rows(out / "chunks.tsv")} == {"viral", "none"}
+    assert set(read_fasta(out / "viral.fasta")) == {n for n, c in called.items() if c == "viral"}
+    regions = [line.split("\t") for line in (out / "regions.bed").read_text().splitlines()]
+    assert ["r3333", "0", "3333"] in [region[:3] for region in regions]
+    against = [r for r in rows(out / "contigs.tsv") if r["weighted_delta"].startswith("-")]
+    assert against and {row["tier"] for row in against} == {"review"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -347,7 +496,11 @@ def _cut_table_between_cells(files):
 
 
 def _states_cut(files):
-    edit(files.chunk_tables[2], lambda lines: lines.append(lines.pop()[:-3] + "\n"))
+    edit(files.chunk_tables[2], lambda lines: lines.append(lines.pop()[:-5] + "\t\t\n"))
+
+
+def _span_of_an_open_frame(files):
+    edit(files.chunk_tables[2], lambda lines: lines.append(lines.pop()[:-3] + "\t4\t7\n"))
 
 
 def _cut_chunk_file(files):
@@ -405,26 +558,27 @@ def _other_length(files):
 @pytest.mark.parametrize(
     "damage, words",
     [
-        (_lose_scores, ["sample s: the scores of shard s.00001 are missing", "it has open frames",
+        (_lose_scores, ["sample s: the scores of shard s.00001 are missing", "it has frames to score",
                         "No table is written"]),
         (_lose_chunk_table, [".chunks.tsv files came", "Missing: s.000", "not expected: none"]),
         (_lose_chunk_file, [".chunks.fna files came", "Missing: s.00001", "resume the run"]),
         (_extra_shard, ["Missing: none", "not expected: s.00099"]),
         (_extra_scores, [".scores.tsv files came", "not expected: t.00001"]),
         (_shard_twice, [".chunks.tsv files came"]),
-        (_swap_score_rows, ["open frames are", "scores are of"]),
-        (_lose_score_row, ["open frames are", "scores are of"]),
+        (_swap_score_rows, ["frames are", "scores are of"]),
+        (_lose_score_row, ["frames are", "scores are of"]),
         (_lose_last_score_row, ["last_without_chunk_1", "scores are of"]),
-        (_extra_score_row, ["score of x_chunk_1F1, which is no open frame"]),
-        (_repeat_score_row, ["open frames are", "scores are of"]),
+        (_extra_score_row, ["score of x_chunk_1F1, which is no frame of it"]),
+        (_repeat_score_row, ["frames are", "scores are of"]),
         (_cut_scores, [".scores.tsv, line", "is cut short"]),
         (_scores_without_header, [".scores.tsv: is no score table"]),
-        (_swap_scores, ["open frames are", "scores are of"]),
+        (_swap_scores, ["frames are", "scores are of"]),
         (_lose_table_row, ["stands beside none in its table"]),
         (_repeat_table_row, ["chunk none stands beside"]),
         (_cut_table, ["s.00003.chunks.tsv, line", "is cut short"]),
         (_cut_table_between_cells, ["s.00003.chunks.tsv, line", "is cut short"]),
         (_states_cut, ["its table has", "frames"]),
+        (_span_of_an_open_frame, ["and a partial one at '4-7'", "Run the shard again"]),
         (_cut_chunk_file, ["bp, but its table has"]),
         (_lose_chunk, ["chunks, SPLIT wrote"]),
         (_other_chunk, ["stands beside"]),
@@ -483,7 +637,7 @@ def test_the_executable_writes_the_folder_and_a_row(
     (row,) = rows(tmp_path / "s.summary.tsv")
     assert list(row) == [
         "sample", "sequences", "viral", "non-viral", "empty", "too_short", "no_codon",
-        "no_open_frame", "chunks", "chunks_viral", "chunks_nonviral", "frames",
+        "no_open_frame", "chunks", "chunks_viral", "chunks_nonviral", "chunks_partial", "frames",
     ]  # fmt: skip
     assert row.pop("sample") == "s"
     numbers = {column: int(text) for column, text in row.items()}
@@ -524,3 +678,27 @@ def test_the_executable_takes_a_sample_without_a_shard(
     argv[argv.index("--shards") + 1] = str(files.shards)
     assert executables["summarise"](argv) == 0
     assert rows(tmp_path / "s.summary.tsv")[0]["sequences"] == "0"
+
+
+def test_the_executable_takes_a_calibration_and_a_prior(
+    files, arguments, executables, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    text = to_json(CALIBRATION)
+    Path("c.json").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    option = ["--calibration", "c.json", "--calibration-sha256", digest]
+    assert executables["summarise"](arguments() + option) == 0
+    some = rows(tmp_path / "s.summary.tsv")[0]
+    assert executables["summarise"]([*arguments(), *option, "--viral-prior", "0.9999"]) == 0
+    more = rows(tmp_path / "s.summary.tsv")[0]
+    assert int(more["viral"]) > int(some["viral"]) and more["non-viral"] == "0"
+    # refused: another file, a prior without a calibration, a prior that is none
+    option[-1] = "0" * 64
+    assert executables["summarise"](arguments() + option) == 2
+    assert "c.json: sha256 is" in capsys.readouterr().err
+    assert executables["summarise"]([*arguments(), "--viral-prior", "0.5"]) == 2
+    assert "--viral-prior needs --calibration" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        executables["summarise"]([*arguments(), "--viral-prior", "1"])
+    assert "1 is not between 0 and 1" in capsys.readouterr().err

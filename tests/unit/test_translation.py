@@ -36,7 +36,7 @@ def assert_frames_are_the_originals(original, chunks: list[str]) -> int:
     num_frames = 0
     for n, (chunk, found) in enumerate(zip(chunks, results, strict=True)):
         states, frames = original.frames(chunk)
-        assert found.states == states, chunk
+        assert (found.states, found.partial) == (states, None), chunk
         assert found.frames == [(f"id{n}{name}", *texts) for name, *texts in frames], chunk
         num_frames += len(frames)
     return num_frames
@@ -72,7 +72,7 @@ def test_proteins_are_biopythons_where_all_letters_are_known():
     rng = random.Random(1)
     for length in range(3, 303):
         chunk = "".join(rng.choices("ACGT", k=length))
-        ((_, frames),) = translate_chunks([""], [chunk])
+        ((_, frames, _),) = translate_chunks([""], [chunk])
         for frame in frames:
             strand = Seq(chunk) if frame.id[0] == "F" else Seq(chunk).reverse_complement()
             codons = strand[int(frame.id[1]) - 1 :]
@@ -110,7 +110,7 @@ def test_proteins_are_biopythons_where_all_letters_are_known():
 )  # fmt: skip
 def test_frames_worked_out_by_hand(chunk, states, frames):
     assert translate_chunks(["c_"], [chunk]) == [
-        (states, [(f"c_{name}", dna, protein) for name, dna, protein in frames])
+        (states, [(f"c_{name}", dna, protein) for name, dna, protein in frames], None)
     ]
 
 
@@ -124,7 +124,7 @@ def test_frames_worked_out_by_hand(chunk, states, frames):
     ],
 )  # fmt: skip
 def test_lengths_of_the_frames_of_a_full_chunk(length, expected):
-    ((_, frames),) = translate_chunks([""], ["C" * length])
+    ((_, frames, _),) = translate_chunks([""], ["C" * length])
     assert [(frame.id, len(frame.dna), len(frame.protein)) for frame in frames] == expected
 
 
@@ -139,3 +139,103 @@ def test_neighbours_in_a_batch_do_not_change_a_chunk():
 
 def test_frame_names_are_the_originals():
     assert FRAME_NAMES == ("F1", "F2", "F3", "R1", "R2", "R3")
+
+
+# The frame rule longest_open.
+
+
+@pytest.mark.parametrize(
+    "chunk, states, frame, partial",
+    [
+        # F1 is * L I N *; R1 is L I N * L: equally long, the first frame wins
+        ("TAATTAATTAATTAA", "psssss", ("F1", "TTAATTAATT", "LIN"), (3, 12)),
+        # F1 is L V N * L A R: within a frame the first wins
+        ("CTAGTTAACTAGCTAGCTAGA", "psssss", ("F1", "CTAGTTAACT", "LVN"), (0, 9)),
+        # L N I I N *: from the chunk's begin to a stop at its end
+        ("TTAAATATTATTAATTAAAT", "psssss", ("F1", "TTAAATATTATTAATT", "LNIIN"), (0, 15)),
+        # * F I Y E L V: to the chunk's end, where there is no base more than the codons
+        ("TAATTTATTTATGAATTAGTA", "psssss", ("F1", "TTTATTTATGAATTAGTA", "FIYELV"), (3, 21)),
+        # R2 is I T N Y L L * and begins one base from the end of the forward strand
+        ("GTTATAATAAATAATTAGTTATA", "ssssps", ("R2", "ATAACTAATTATTTATTAT", "ITNYLL"), (4, 22)),
+        # R1 is T S N L . *: the dropped codon lies in the span, and shortens the DNA by three
+        ("TTTAANTTAAATTAGAGGT", "sssqss", ("R1", "ACCTCTAATTTAA", "TSNL"), (4, 19)),
+        # F3 is . L V N *: the DNA begins with the dropped codon, so it ends before the last one
+        ("AATNNTTAGTTAATTAA", "ssqsss", ("F3", "TNNTTAGTTA", "LVN"), (2, 14)),
+        ("aatnnttagttaattaa", "ssqsss", ("F3", "TNNTTAGTTA", "LVN"), (2, 14)),
+    ],
+)  # fmt: skip
+def test_longest_stretches_worked_out_by_hand(chunk, states, frame, partial):
+    name, dna, protein = frame
+    expected = (states, [(f"c_{name}", dna, protein)], partial)
+    assert translate_chunks(["c_"], [chunk], min_residues=1) == [expected]
+    assert translate_chunks(["c_"], [chunk], min_residues=len(protein)) == [expected]
+    # one residue too short: as if the rule were `open`
+    closed = states.replace("p", "s").replace("q", "s")
+    assert translate_chunks(["c_"], [chunk], len(protein) + 1) == [(closed, [], None)]
+    assert translate_chunks(["c_"], [chunk]) == [(closed, [], None)]
+
+
+@pytest.mark.parametrize(
+    "chunk", ["A", "AC", "ACG", "TAA", "ATGTGA", "NNNNNN", "AUGAUG", "C" * 500]
+)
+def test_a_chunk_with_an_open_frame_or_without_a_codon_stays_as_it_is(chunk):
+    assert translate_chunks(["c"], [chunk], min_residues=1) == translate_chunks(["c"], [chunk])
+
+
+def assert_stretches_are_those_of_the_definition(definition, chunks, min_residues) -> int:
+    """Compare with the rule written out codon by codon; return the number of partial frames."""
+    results = translate_chunks([f"id{n}" for n in range(len(chunks))], chunks, min_residues)
+    for n, (chunk, found) in enumerate(zip(chunks, results, strict=True)):
+        states, frames, partial = definition(chunk, min_residues)
+        named = [(f"id{n}{name}", *texts) for name, *texts in frames]
+        assert found == (states, named, partial), chunk
+    return sum(found.partial is not None for found in results)
+
+
+@pytest.mark.parametrize("min_residues", [1, 3, 20])
+def test_stretches_of_random_sequences(original, min_residues):
+    rng = random.Random(min_residues)
+    alphabets = (*ALPHABETS, "AT", "TTAA", "ATNRY", "TAGN", "TAACGTAACNN")
+    chunks = [
+        "".join(rng.choices(rng.choice(alphabets), k=rng.randrange(1, rng.choice((20, 60, 500)))))
+        for _ in range(3000)
+    ]
+    found = assert_stretches_are_those_of_the_definition(
+        original.longest_open, chunks, min_residues
+    )
+    assert found > 300
+
+
+@pytest.mark.parametrize("chunk_bp", [75, 150, 500])
+def test_stretches_of_real_sequences(original, chunk_bp):
+    with gzip.open(DEMO / "contigs_a.fa.gz", "rt") as file:
+        contigs = [str(record.seq) for record in SeqIO.parse(file, "fasta")]
+    chunks = [
+        contig[start:end]
+        for contig in contigs
+        for start, end in original.chunk_coordinates(len(contig), chunk_bp)
+    ]
+    found = assert_stretches_are_those_of_the_definition(original.longest_open, chunks, 20)
+    assert found > 20
+    # the rule leaves chunks with an open frame alone, and calls nearly all of the others
+    ids = [str(n) for n in range(len(chunks))]
+    by_rule = translate_chunks(ids, chunks, 20)
+    as_before = translate_chunks(ids, chunks)
+    assert all(a == b for a, b in zip(by_rule, as_before, strict=True) if b.frames)
+    assert sum(not a.frames for a in by_rule) < (0.1 if chunk_bp < 150 else 0.002) * len(chunks)
+
+
+def test_the_span_of_a_partial_frame_holds_its_codons():
+    rng = random.Random(7)
+    chunks = ["".join(rng.choices("ACGT", k=300)) for _ in range(300)]
+    partial = [
+        (chunk, found.partial, found.frames[0])
+        for chunk, found in zip(chunks, translate_chunks(["c"] * 300, chunks, 1), strict=True)
+        if found.partial
+    ]
+    assert len({frame.id for _, _, frame in partial}) == 6
+    for chunk, (start, end), frame in partial:
+        part = Seq(chunk[start:end])
+        codons = part if frame.id[1] == "F" else part.reverse_complement()
+        assert str(codons.translate()) == frame.protein
+        assert frame.dna.startswith(str(codons)) and len(frame.dna) <= len(codons) + 1

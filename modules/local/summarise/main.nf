@@ -7,17 +7,21 @@ process SUMMARISE {
     tuple val(meta), path(records), path(shards), path(chunks), path(tables), path(scores)
     val chunk_bp
     val made_by // JSON, quoted for the shell
+    tuple path(calibration), val(calibration_sha256), val(viral_prior) // empty: not calibrated
     val library
 
     output:
     tuple val(meta), path("${meta.id}/prediction_results*"), emit: predictions
-    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,regions.bed,regions.gff3,viral.fasta,provenance.json}"), emit: calls
+    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,chunks.tsv,regions.bed,regions.gff3,viral.fasta,provenance.json}"), emit: calls
     tuple val(meta), path("${meta.id}.summary.tsv"), emit: summary
     path 'versions.yml', topic: versions
 
     script:
+    def prior = viral_prior == '' ? '' : "--viral-prior ${viral_prior}"
+    def calibrated = calibration ? "--calibration ${calibration} --calibration-sha256 ${calibration_sha256} ${prior}" : ''
     """
-    vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} --made-by ${made_by} \\
+    vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} ${calibrated} \\
+        --made-by ${made_by} \\
         --records ${records} --shards ${shards} \\
         --chunks ${chunks} --chunk-tables ${tables} --scores ${scores} \\
         --process ${task.process} --library-digest ${library}
@@ -28,7 +32,7 @@ process SUMMARISE {
     mkdir ${meta.id}
     printf 'Sequence_ID\\tPrediction\\tscore1\\tscore2\\n' > ${meta.id}/prediction_results.txt
     printf 'Modified_ID\\tIs_Virus\\n' > ${meta.id}/prediction_results_highestscore.csv
-    printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv > ${meta.id}/contigs.tsv
+    printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv ${meta.id}/chunks.tsv > ${meta.id}/contigs.tsv
     printf '##gff-version 3\\n' > ${meta.id}/regions.gff3
     touch ${meta.id}/regions.bed ${meta.id}/viral.fasta ${meta.id}/provenance.json versions.yml
     printf 'sample\\tsequences\\n${meta.id}\\t0\\n' > ${meta.id}.summary.tsv

@@ -1,10 +1,11 @@
-// A chunk shard -> its open frames as DNA and protein, and a row for each chunk.
+// A chunk shard -> the frames to embed as DNA and protein, and a row for each chunk.
 process TRANSLATE {
     tag "${meta.id}"
     label 'process_single'
 
     input:
     tuple val(meta), path(chunks)
+    tuple val(frame_rule), val(min_residues)
     val library
 
     output:
@@ -13,8 +14,9 @@ process TRANSLATE {
     path 'versions.yml', topic: versions
 
     script:
+    def least = min_residues ? "--min-residues ${min_residues}" : ''
     """
-    vnp_translate.py --shard ${meta.id} --chunks ${chunks} \\
+    vnp_translate.py --shard ${meta.id} --chunks ${chunks} --frame-rule ${frame_rule} ${least} \\
         --process ${task.process} --library-digest ${library}
     """
 
@@ -22,7 +24,7 @@ process TRANSLATE {
     """
     printf '>stub_chunk_1F1\\nATG\\n' > ${meta.id}.frames.fna
     printf '>stub_chunk_1F1\\nM\\n' > ${meta.id}.frames.faa
-    printf 'chunk_id\\tlength_bp\\tframes\\n' > ${meta.id}.chunks.tsv
+    printf 'chunk_id\\tlength_bp\\tframes\\tpartial_start\\tpartial_end\\n' > ${meta.id}.chunks.tsv
     touch versions.yml
     """
 }

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from virnucpro.calls.calibration import Calibrator, Verdict
 
 # Thresholds of the consensus that users of the fork run downstream (viral-ngs, PR #1078).
 CONFIDENT, OPPOSITE = 0.8, 0.3
@@ -28,15 +30,25 @@ def is_virus_frame(score: FrameScore) -> bool:
 
 @dataclass(frozen=True)
 class ChunkCall:
-    """The largest score on either side among a chunk's frames; they may be of different frames."""
+    """The largest score on either side among a chunk's frames; they may be of different frames.
+
+    Attributes:
+        verdict: what the scores say when calibrated; None without a calibration.
+    """
 
     max_other: float
     max_virus: float
+    verdict: Verdict | None = None
+
+    @property
+    def is_virus_uncalibrated(self) -> bool:
+        """The original's consensus: a tie is virus."""
+        return self.max_virus >= self.max_other
 
     @property
     def is_virus(self) -> bool:
-        """The original's consensus: a tie is virus."""
-        return self.max_virus >= self.max_other
+        """The call: the calibrated one where there is a calibration."""
+        return self.verdict.is_virus if self.verdict else self.is_virus_uncalibrated
 
     @property
     def delta(self) -> float:
@@ -44,9 +56,12 @@ class ChunkCall:
         return self.max_virus - self.max_other
 
 
-def call_chunk(scores: Sequence[FrameScore]) -> ChunkCall:
+def call_chunk(scores: Sequence[FrameScore], calibrator: Calibrator | None = None) -> ChunkCall:
     """Return the call of a chunk with at least one scored frame."""
-    return ChunkCall(max(s.p_other for s in scores), max(s.p_virus for s in scores))
+    call = ChunkCall(max(s.p_other for s in scores), max(s.p_virus for s in scores))
+    if calibrator is None:
+        return call
+    return replace(call, verdict=calibrator.verdict(call.delta, num_chunks=1))
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,7 @@ class SequenceCall:
         weighted_delta: mean of the chunks' deltas, each weighted by sqrt(|delta|); -1 to 1.
         viral_proportion, nonviral_proportion: confident chunks among those not ambiguous.
         tier: high, moderate, low or review: how far to trust the call.
+        verdict: what the weighted delta says when calibrated; None without a calibration.
     """
 
     is_virus: bool
@@ -68,13 +84,17 @@ class SequenceCall:
     num_ambiguous: int
     viral_proportion: float
     nonviral_proportion: float
+    verdict: Verdict | None = None
 
 
-def call_sequence(chunks: Sequence[ChunkCall]) -> SequenceCall:
+def call_sequence(
+    chunks: Sequence[ChunkCall], calibrator: Calibrator | None = None
+) -> SequenceCall:
     """Return the call of a sequence with at least one called chunk.
 
     The sign of the weighted delta decides (zero is virus, so that a sequence of one chunk has the
     chunk's call); where the published consensus says "Ambiguous" (up to 0.3), the tier is review.
+    With a calibration, the probability decides; a call against the sign has the tier review.
     """
     weights = [math.sqrt(abs(chunk.delta)) for chunk in chunks]
     total = math.fsum(weights)
@@ -83,10 +103,12 @@ def call_sequence(chunks: Sequence[ChunkCall]) -> SequenceCall:
     nonviral = sum(c.max_other > CONFIDENT and c.max_virus < OPPOSITE for c in chunks)
     ambiguous = sum(c.max_virus > AMBIGUOUS and c.max_other > AMBIGUOUS for c in chunks)
     clear = max(1, len(chunks) - ambiguous)
-    supporting = (viral if delta >= 0 else nonviral) / clear
+    verdict = calibrator.verdict(delta, len(chunks)) if calibrator else None
+    is_virus = verdict.is_virus if verdict else delta >= 0
+    supporting = (viral if is_virus else nonviral) / clear
     return SequenceCall(
-        is_virus=delta >= 0,
-        tier=_tier(abs(delta), supporting, len(chunks)),
+        is_virus=is_virus,
+        tier=_tier(delta if is_virus else -delta, supporting, len(chunks)),
         weighted_delta=delta,
         num_chunks=len(chunks),
         num_confident_viral=viral,
@@ -94,6 +116,7 @@ def call_sequence(chunks: Sequence[ChunkCall]) -> SequenceCall:
         num_ambiguous=ambiguous,
         viral_proportion=viral / clear,
         nonviral_proportion=nonviral / clear,
+        verdict=verdict,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from virnucpro.calls.calibration import load_calibration
 from virnucpro.calls.classifier import load_classifier
 from virnucpro.engine.device import GpuMemoryError, choose_precision
 from virnucpro.engine.embed import embed
@@ -33,7 +34,7 @@ class Finding:
 
 
 def check_components(model_set: ModelSet, device: torch.device) -> Iterator[Finding]:
-    """Yield a finding for each component, as they are checked.
+    """Yield a finding for each component and calibration, as they are checked.
 
     Args:
         model_set: to check.
@@ -44,6 +45,14 @@ def check_components(model_set: ModelSet, device: torch.device) -> Iterator[Find
             yield Finding(component.role, True, _check(component, model_set, device))
         except (InputError, GpuMemoryError) as error:
             yield Finding(component.role, False, str(error))
+    for entry in model_set.description.get("calibration") or []:
+        role = f"calibration for {entry['chunk_bp']} bp, {entry['frame_rule']}"
+        try:
+            load_calibration(model_set.folder / entry["file"], entry["sha256"])
+        except (InputError, OSError) as error:
+            yield Finding(role, False, str(error))
+        else:
+            yield Finding(role, True, entry["file"])
 
 
 def _check(component: Component, model_set: ModelSet, device: torch.device) -> str:

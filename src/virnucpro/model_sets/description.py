@@ -92,10 +92,11 @@ def _faults(description: dict[str, Any]) -> list[str]:
     """Return the keys that are not as they must be; workflows/model_set.nf has the same rules."""
     chunk_bp = description.get("chunk_bp")
     lengths = chunk_bp if isinstance(chunk_bp, list) else []
+    rule = description.get("frame_rule")
     fits = {
         "name": bool(description.get("name")) and isinstance(description["name"], str),
         "chunk_bp": bool(lengths) and all(type(bp) is int and bp > 0 for bp in lengths),
-        "frame_rule": isinstance(description.get("frame_rule"), str),
+        "frame_rule": isinstance(rule.get("rule") if isinstance(rule, dict) else rule, str),
     }
     components = description.get("components")
     for role in COMPONENTS:

@@ -8,7 +8,7 @@ COMPONENTS = ("dnabert_s", "tokenizer", "esm2", "classifier")
 
 
 def set_digest(description: Mapping[str, Any]) -> str:
-    """Return the sha256 (hex) over format, chunk lengths, frame rule and the components' sums.
+    """Return the sha256 (hex) over format, chunk lengths, frame rule, components and calibrations.
 
     One line each, as `workflows/model_set.nf` writes them too.
 
@@ -16,10 +16,17 @@ def set_digest(description: Mapping[str, Any]) -> str:
         description: content of modelset.json.
     """
     chunk_bp = ",".join(str(length) for length in description["chunk_bp"])
+    rule = description["frame_rule"]
+    if isinstance(rule, Mapping):
+        rule = f"{rule['rule']} {rule.get('min_residues', 'null')}"
     lines = [
         f"format {description['format']}",
         f"chunk_bp {chunk_bp}",
-        f"frame_rule {description['frame_rule']}",
+        f"frame_rule {rule}",
         *(f"{name} {description['components'][name]['sha256'].lower()}" for name in COMPONENTS),
+        *sorted(
+            f"calibration {entry['chunk_bp']} {entry['frame_rule']} {entry['sha256']}"
+            for entry in description.get("calibration") or []
+        ),
     ]
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

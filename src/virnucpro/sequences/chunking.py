@@ -9,8 +9,8 @@ def chunk_coordinates(length_bp: int, chunk_bp: int) -> list[tuple[int, int]]:
     original lets the last chunk end early; so do we. A sequence up to c is one chunk as it is.
     An empty one has none. Source: `split_fasta_chunk` of the original, equal for all L < 60,000.
     """
-    if length_bp == 0:
-        return []
+    if length_bp <= chunk_bp:
+        return [(0, length_bp)] if length_bp else []
     num_chunks = -(-length_bp // chunk_bp)
     overlap_bp = num_chunks * chunk_bp - length_bp
     small = overlap_bp // num_chunks

@@ -15,8 +15,9 @@ from virnucpro.sequences.reader import InputFile, read_records
 
 logger = logging.getLogger(__name__)
 
-# ESM-2 tokens of the open frames per base pair, for cutting shards of about equal work.
-# bench/results/tokens_per_bp.json: 0.24 (500 bp chunks), 0.33 (300 bp), 0.55 (150 bp reads).
+# ESM-2 tokens of the frames per base pair, for cutting shards of about equal work.
+# bench/results/tokens_per_bp.json: 0.24 (500 bp chunks), 0.33 (300 bp), 0.55 (150 bp reads); with
+# the frame rule longest_open 0.33, 0.40, 0.59.
 TOKENS_PER_BP = 0.3
 LINE_LENGTH = 60  # as Biopython wraps the original's chunk file
 RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\n"
@@ -97,6 +98,7 @@ def _named_records(
     position = 0
     seen: Counter[str] = Counter()
     for source in sources:
+        file_name = source.path.name.replace("\t", " ")
         for name, sequence in read_records(source):
             position += 1
             sequence_id = name or f"unnamed_{position}"
@@ -104,7 +106,7 @@ def _named_records(
                 seen[sequence_id] += 1
                 if seen[sequence_id] > 1:
                     sequence_id += f"_dup{seen[sequence_id]}"
-            yield sequence_id, name, source.path.name.replace("\t", " "), sequence
+            yield sequence_id, name, file_name, sequence
 
 
 class ShardWriter:

@@ -1,31 +1,46 @@
-"""TRANSLATE: one shard of chunks becomes its open frames, as DNA and as protein."""
+"""TRANSLATE: one shard of chunks becomes the frames to embed, as DNA and as protein."""
 
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import dnaio
+from virnucpro.sequences.translation import ChunkFrames, translate_chunks
 
-from virnucpro.sequences.translation import translate_chunks
-
-BATCH_CHUNKS = 2000  # about 1 MB of sequence at a time
-CHUNKS_HEADER = "chunk_id\tlength_bp\tframes\n"
+BATCH_CHUNKS = 500  # stays in the processor's cache: 2000 took a fifth longer
+BLOCK_LETTERS = 2**18
+CHUNKS_HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"
 
 
 def read_chunks(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (id, sequence) of a chunk shard."""
-    with path.open("rb") as stream:
-        for record in dnaio.FastaReader(stream):
-            yield record.name, record.sequence
+    """Yield (id, sequence) of a chunk shard.
+
+    It takes SPLIT's own files, whose entries are complete: three times as fast as a general reader.
+    """
+    rest = "\n"
+    with path.open() as stream:
+        while block := stream.read(BLOCK_LETTERS):
+            *entries, rest = (rest + block).split("\n>")
+            yield from map(_parse_entry, filter(None, entries))
+    if rest != "\n":
+        yield _parse_entry(rest)
 
 
-def translate_shard(chunks: Path, fna: Path, faa: Path, table: Path) -> int:
-    """Write the open frames of a shard and a row per chunk; return the number of frames.
+def _parse_entry(entry: str) -> tuple[str, str]:
+    name, _, lines = entry.partition("\n")
+    return name, lines.replace("\n", "")
+
+
+def translate_shard(
+    chunks: Path, fna: Path, faa: Path, table: Path, min_residues: int | None = None
+) -> int:
+    """Write the frames of a shard and a row per chunk; return the number of frames.
 
     Args:
+        chunks: the shard.
         fna, faa: frames as DNA and as protein, same ids in the same order, unwrapped.
-        table: chunk_id, length_bp, and frames: a letter for each of F1 F2 F3 R1 R2 R3 (o open,
-            d open with dropped codons, s stop, n no codon that translates).
+        table: chunk_id, length_bp, the letters of its six frames (ChunkFrames.states), and where a
+            partial frame lies in the chunk, 0-based half-open, or nothing.
+        min_residues: None: open frames only; else of the longest stretch of chunks without one.
     """
     num_frames = 0
     records = read_chunks(chunks)
@@ -33,12 +48,15 @@ def translate_shard(chunks: Path, fna: Path, faa: Path, table: Path) -> int:
         table_out.write(CHUNKS_HEADER)
         while batch := list(islice(records, BATCH_CHUNKS)):
             ids, sequences = zip(*batch, strict=True)
-            for (chunk_id, sequence), (states, frames) in zip(
-                batch, translate_chunks(ids, sequences), strict=True
-            ):
-                table_out.write(f"{chunk_id}\t{len(sequence)}\t{states}\n")
-                for frame in frames:
-                    dna_out.write(f">{frame.id}\n{frame.dna}\n")
-                    protein_out.write(f">{frame.id}\n{frame.protein}\n")
-                num_frames += len(frames)
+            found = translate_chunks(ids, sequences, min_residues)
+            frames = [frame for chunk in found for frame in chunk.frames]
+            table_out.writelines(map(_chunk_row, ids, sequences, found))
+            dna_out.writelines([f">{frame.id}\n{frame.dna}\n" for frame in frames])
+            protein_out.writelines([f">{frame.id}\n{frame.protein}\n" for frame in frames])
+            num_frames += len(frames)
     return num_frames
+
+
+def _chunk_row(chunk_id: str, sequence: str, found: ChunkFrames) -> str:
+    start, end = found.partial or ("", "")
+    return f"{chunk_id}\t{len(sequence)}\t{found.states}\t{start}\t{end}\n"

@@ -1,0 +1,125 @@
+"""The frame rule and the calibration: by option, by model set, and what they leave alone."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Pipeline, Run, sha256, write_model_set
+
+from virnucpro.calls.calibration import Bin, Calibration, Rates, Temperature, to_json
+
+DEMO = str(PROJECT / "assets" / "demo" / "contigs_a.fa.gz")
+TABLES = ("prediction_results.txt", "prediction_results_highestscore.csv")
+
+
+def rows(run: Run, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(run.table("contigs_a", name).decode().splitlines(), delimiter="\t"))
+
+
+def called_share(run: Run) -> float:
+    chunks = rows(run, "chunks.tsv")
+    return sum(row["call"] != "none" for row in chunks) / len(chunks)
+
+
+def change_set(folder: Path, **changes: object) -> None:
+    description = json.loads((folder / "modelset.json").read_text())
+    (folder / "modelset.json").write_text(json.dumps(description | changes))
+
+
+@pytest.fixture(scope="module")
+def own_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model set of this module's own, to be changed."""
+    return write_model_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory: pytest.TempPathFactory, own_set: Path) -> Pipeline:
+    return Pipeline(tmp_path_factory.mktemp("launch"), own_set)
+
+
+@pytest.fixture(scope="module")
+def by_open(launch: Pipeline) -> Run:
+    run = launch.run("--input", DEMO, outdir="open")
+    assert run.status == 0, run.output
+    return run
+
+
+def test_longest_open_calls_more_chunks_and_changes_no_others(
+    launch: Pipeline, by_open: Run
+) -> None:
+    run = launch.run("--input", DEMO, "--frame_rule", "longest_open", "-resume", outdir="longest")
+    assert run.status == 0, run.output
+    assert "SPLIT" in run.processes("CACHED") and "TRANSLATE" in run.processes("COMPLETED")
+    assert called_share(by_open) < 0.5 and called_share(run) == 1.0
+    for name in TABLES:
+        before, after = (r.table("contigs_a", name).splitlines() for r in (by_open, run))
+        assert set(before) < set(after) and len(set(after)) == len(after)
+        assert [line for line in after if line in set(before)] == before
+    before = {row["chunk_id"]: row for row in rows(by_open, "chunks.tsv") if row["call"] != "none"}
+    after = {row["chunk_id"]: row for row in rows(run, "chunks.tsv")}
+    assert all(after[name] == row for name, row in before.items())
+    partial = {name for name, row in after.items() if row["partial_frame"]}
+    assert partial == after.keys() - before.keys()
+    assert sum(int(row["chunks_partial"]) for row in rows(run, "contigs.tsv")) == len(partial)
+
+
+def test_a_model_set_may_ask_for_the_rule_and_be_overruled(
+    launch: Pipeline, by_open: Run, own_set: Path
+) -> None:
+    change_set(own_set, frame_rule={"rule": "longest_open", "min_residues": 100})
+    run = launch.run("--input", DEMO, "-resume", outdir="set")
+    assert run.status == 0, run.output
+    assert called_share(by_open) < called_share(run) < 1.0  # some have no such long stretch
+    assert all(
+        int(row["partial_end"]) - int(row["partial_start"]) + 1 >= 300
+        for row in rows(run, "chunks.tsv")
+        if row["partial_frame"]
+    )
+    overruled = launch.run("--input", DEMO, "--frame_rule", "open", "-resume", outdir="overruled")
+    assert overruled.result_files() == by_open.result_files()
+    assert "TRANSLATE" in overruled.processes("CACHED")
+
+
+def test_a_calibration_reruns_the_summary_alone_and_follows_the_prior(
+    launch: Pipeline, by_open: Run, own_set: Path
+) -> None:
+    rates = Rates((-1.0, 0.5), (1.0, 0.5), (1.0, 0.1))
+    file = own_set / "calibration.json"
+    file.write_text(to_json(Calibration((Bin(1, Temperature(2.0, 0.0), rates),))))
+    entry = {"chunk_bp": 500, "frame_rule": "open", "file": file.name, "sha256": sha256(file)}
+    change_set(own_set, frame_rule="open", calibration=[entry])
+    run = launch.run("--input", DEMO, "--viral_prior", "0.9999999", "-resume", outdir="calibrated")
+    assert run.status == 0, run.output
+    assert run.processes("COMPLETED") == {"SUMMARISE"}
+    assert all(run.table("contigs_a", t) == by_open.table("contigs_a", t) for t in TABLES)
+    assert {row["call"] for row in rows(run, "contigs.tsv")} == {"viral", "none"}
+    assert "non-viral" in {row["call"] for row in rows(by_open, "contigs.tsv")}
+    assert all(float(row["fdr"]) < 1e-6 for row in rows(run, "contigs.tsv") if row["p_virus"])
+
+    # made for other chunks than these: not used, and a prior has no meaning
+    other = launch.run("--input", DEMO, "--chunk_length", "300", "--viral_prior", "0.1")
+    assert other.status == 1
+    assert "is not calibrated for chunks of 300 bp and the frame rule open (but for: 500 bp, open)" in other.output  # fmt: skip
+    file.unlink()
+    lost = launch.run("--input", DEMO)
+    assert lost.status == 1 and "its calibration calibration.json is missing" in lost.output
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"frame_rule": {"rule": "longest_open", "min_residues": 0}}, "min_residues of its frame rule is '0', not a whole number from 1 on"),
+        ({"frame_rule": {"rule": "longest"}}, "wants the frame rule 'longest', which this version does not have"),
+        ({"calibration": {"file": "x"}}, "calibration in modelset.json is no list of entries"),
+    ],
+)  # fmt: skip
+def test_a_model_set_with_a_wrong_property_is_refused(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    folder = write_model_set(tmp_path / "set")
+    change_set(folder, **changes)
+    run = Pipeline(tmp_path, folder).run("--input", DEMO)
+    assert run.status == 1
+    assert words in run.output
+    assert "Submitted process" not in run.output

@@ -1,0 +1,231 @@
+"""Calibrated calls: small cases worked out by hand, and files that are refused."""
+
+import dataclasses
+import json
+import math
+import random
+
+import pytest
+
+from virnucpro.calls.calibration import (
+    Bin,
+    Calibration,
+    Calibrator,
+    Isotonic,
+    Rates,
+    Temperature,
+    delta_log_odds,
+    load_calibration,
+    logit,
+    sigmoid,
+    to_json,
+)
+from virnucpro.calls.consensus import ChunkCall, FrameScore, call_chunk, call_sequence
+from virnucpro.errors import InputError
+
+RATES = Rates((-1.0, 0.0, 0.5, 0.8), (1.0, 0.9, 0.6, 0.2), (1.0, 0.3, 0.1, 0.05))
+ONE = Bin(1, Temperature(2.0, 0.0), RATES)
+FEW = Bin(2, Temperature(1.0, -0.5), RATES)
+MANY = Bin(5, Isotonic((-0.6, 0.0, 0.4), (0.1, 0.3, 0.9)), RATES)
+CALIBRATION = Calibration((ONE, FEW, MANY), measured={"made": "by hand"})
+
+
+@pytest.mark.parametrize(
+    "delta, expected",
+    [(0.0, 0.0), (0.5, math.log(3)), (-0.5, -math.log(3)), (0.8, math.log(9)),
+     (1.0, math.log(1999999)), (-1.0, -math.log(1999999))],
+)  # fmt: skip
+def test_the_log_odds_of_a_delta(delta, expected):
+    assert delta_log_odds(delta) == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+def test_the_delta_of_one_frame_has_the_log_odds_of_its_score():
+    for p in (0.01, 0.3, 0.5, 0.97):
+        assert delta_log_odds(p - (1 - p)) == pytest.approx(logit(p), abs=1e-12)
+        assert sigmoid(logit(p)) == pytest.approx(p, abs=1e-15)
+    assert (sigmoid(1000), sigmoid(-1000)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "delta, num_chunks, p_virus",
+    [
+        (0.8, 1, 0.75),  # log-odds ln 9 / 2 = ln 3
+        (-0.8, 1, 0.25),
+        (0.0, 1, 0.5),
+        (0.5, 2, 3 * math.exp(-0.5) / (1 + 3 * math.exp(-0.5))),
+        (0.5, 4, 3 * math.exp(-0.5) / (1 + 3 * math.exp(-0.5))),
+        (-1.0, 5, 0.1),  # below the first knot
+        (-0.6, 5, 0.1),
+        (-0.3, 5, 0.2),  # half way
+        (0.0, 7, 0.3),
+        (0.3, 7, 0.75),  # three quarters of the way from 0.3 to 0.9
+        (0.4, 7, 0.9),
+        (0.99, 700, 0.9),
+    ],
+)
+def test_probabilities_of_bins_worked_out_by_hand(delta, num_chunks, p_virus):
+    verdict = Calibrator(CALIBRATION).verdict(delta, num_chunks)
+    assert verdict.p_virus == pytest.approx(p_virus, abs=1e-12)
+    assert verdict.is_virus is (p_virus >= 0.5)
+
+
+def test_a_prior_moves_the_odds_by_its_own():
+    # odds 3 at equal frequencies; 1 in 10: 3 / 9
+    verdict = Calibrator(CALIBRATION, viral_prior=0.1).verdict(0.8, 1)
+    assert verdict.p_virus == pytest.approx(0.25, abs=1e-12)
+    assert not verdict.is_virus
+    assert Calibrator(CALIBRATION, viral_prior=0.5).verdict(0.8, 1).p_virus == pytest.approx(0.75)
+    own = dataclasses.replace(CALIBRATION, viral_prior=0.1)
+    assert Calibrator(own).verdict(0.8, 1) == verdict  # the set's prior where none is given
+    assert Calibrator(own, 0.5).verdict(0.8, 1).is_virus
+
+
+def test_the_threshold_decides():
+    strict = dataclasses.replace(CALIBRATION, threshold=0.8)
+    assert not Calibrator(strict).verdict(0.8, 1).is_virus
+    assert Calibrator(dataclasses.replace(CALIBRATION, threshold=0.74)).verdict(0.8, 1).is_virus
+    assert Calibrator(CALIBRATION).verdict(0.0, 1).is_virus  # at the threshold: as a tie of a chunk
+
+
+@pytest.mark.parametrize(
+    "delta, prior, fdr",
+    [
+        (0.0, 0.5, 0.3 / 1.2),
+        (0.49, 0.5, 0.3 / 1.2),  # what the threshold at or below it says
+        (0.5, 0.5, 0.1 / 0.7),
+        (0.79, 0.5, 0.1 / 0.7),
+        (0.8, 0.5, 0.1 / 0.7),  # 0.05 / 0.25 is more: a higher score is never worse
+        (0.99, 0.2, 0.08 / 0.2),  # 0.8 * 0.1 and 0.2 * 0.6
+    ],
+)
+def test_the_fdr_of_rates_worked_out_by_hand(delta, prior, fdr):
+    calibrator = Calibrator(dataclasses.replace(CALIBRATION, threshold=0.01), prior)
+    assert calibrator.verdict(delta, 1).fdr == pytest.approx(fdr, abs=1e-12)
+
+
+def test_only_viral_calls_have_an_fdr():
+    assert Calibrator(CALIBRATION).verdict(-0.1, 1).fdr is None
+
+
+@pytest.mark.parametrize("num_chunks", [1, 3, 9])
+def test_a_higher_delta_is_never_less_viral(num_chunks):
+    rng = random.Random(num_chunks)
+    deltas = sorted(rng.uniform(-1, 1) for _ in range(400)) + [1.0]
+    for prior in (0.001, 0.5, 0.9):
+        verdicts = [Calibrator(CALIBRATION, prior).verdict(d, num_chunks) for d in deltas]
+        for a, b in zip(verdicts, verdicts[1:], strict=False):
+            assert a.p_virus <= b.p_virus and a.is_virus <= b.is_virus
+            assert a.fdr is None or (b.fdr is not None and b.fdr <= a.fdr)
+
+
+def test_calls_of_chunks_and_sequences_follow_the_calibration():
+    strict = Calibrator(CALIBRATION, 0.1)
+    frames = [FrameScore(0.1, 0.9)]
+    chunk = call_chunk(frames, strict)
+    assert (chunk.is_virus, chunk.is_virus_uncalibrated) == (False, True)
+    assert (chunk.max_other, chunk.max_virus, chunk.delta) == (0.1, 0.9, 0.8)
+    sequence = call_sequence([chunk], strict)
+    assert not sequence.is_virus and sequence.verdict == chunk.verdict  # one chunk: the same call
+    # against the sign of the delta: not to be trusted
+    assert (sequence.tier, sequence.weighted_delta) == ("review", pytest.approx(0.8))
+    many = [call_chunk(frames, strict)] * 5
+    rare = call_sequence(many, Calibrator(CALIBRATION, 1e-3))
+    assert (rare.is_virus, rare.tier) == (False, "review")  # else a margin of 0.8 would be more
+    lenient = Calibrator(CALIBRATION)
+    chunks = [call_chunk(frames, lenient)] * 5
+    assert (call_sequence(chunks, lenient).tier, call_sequence(chunks, lenient).is_virus) == (
+        "high", True,
+    )  # fmt: skip
+    assert call_sequence(chunks, lenient).verdict.p_virus == pytest.approx(0.9)
+
+
+def test_without_a_calibration_the_call_is_the_original_one():
+    for p in range(101):
+        chunk = call_chunk([FrameScore(1 - p / 100, p / 100)])
+        assert chunk == ChunkCall(1 - p / 100, p / 100)
+        assert chunk.verdict is None and chunk.is_virus is chunk.is_virus_uncalibrated
+        assert call_sequence([chunk]).verdict is None
+
+
+def test_a_file_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(to_json(CALIBRATION))
+    found = load_calibration(path)
+    assert found == CALIBRATION and found.measured == {"made": "by hand"}
+    assert to_json(found) == path.read_text()
+
+
+def spoiled(change) -> str:
+    content = json.loads(to_json(CALIBRATION))
+    change(content)
+    return json.dumps(content)
+
+
+def setter(value, *keys):
+    def change(content):
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] = value
+
+    return change
+
+
+def remover(*keys):
+    def change(content):
+        for key in keys[:-1]:
+            content = content[key]
+        del content[keys[-1]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (setter(2, "format"), "format is 2"),
+        (remover("bins"), "'bins' is missing"),
+        (setter([], "bins"), "bins start at [] chunks"),
+        (remover("bins", 0), "bins start at [2, 5] chunks, not at 1"),
+        (setter(5, "bins", 1, "min_chunks"), "bins start at [1, 5, 5] chunks"),
+        (setter("platt", "bins", 0, "method"), "method 'platt' is not temperature or isotonic"),
+        (setter(0, "bins", 0, "temperature"), "temperature is 0.0"),
+        (setter(-1, "bins", 0, "temperature"), "temperature is -1.0"),
+        (setter("warm", "bins", 0, "temperature"), "could not convert string to float: 'warm'"),
+        (setter(math.nan, "bins", 0, "bias"), "bias is nan"),
+        (remover("bins", 0, "bias"), "'bias' is missing"),
+        (setter([0.1, 0.3], "bins", 2, "p_virus"), "delta and p_virus differ in length"),
+        (setter([0.1, 0.05, 0.9], "bins", 2, "p_virus"), "p_virus of the knots falls"),
+        (setter([0.0, 0.3, 0.9], "bins", 2, "p_virus"), "p_virus of a knot is 0 or 1"),
+        (setter([0.1, 0.3, 1.0], "bins", 2, "p_virus"), "p_virus of a knot is 0 or 1"),
+        (setter([0.0, 0.0, 0.4], "bins", 2, "delta"), "delta of the knots does not rise"),
+        (setter([-1, 0.5, 0, 1], "bins", 0, "rates", "delta"), "delta of the rates does not rise"),
+        (setter([-0.9, 0, 0.5, 1], "bins", 0, "rates", "delta"), "does not rise from -1"),
+        (setter([1, 0.5], "bins", 0, "rates", "viral"), "columns of rates differ in length"),
+        (setter([1, 0.5, 0.6, 0], "bins", 0, "rates", "viral"), "viral rates do not fall"),
+        (setter([1, 0.5, 0.4, 0], "bins", 0, "rates", "nonviral"), "a nonviral rate is 0"),
+        (setter(1, "viral_prior"), "viral_prior 1 is not between 0 and 1"),
+        (setter("0.5", "threshold"), "'<' not supported"),
+        (setter(0, "threshold"), "threshold 0 is not between 0 and 1"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_the_cause(tmp_path, change, words):
+    path = tmp_path / "c.json"
+    path.write_text(spoiled(change))
+    with pytest.raises(InputError) as error:
+        load_calibration(path)
+    text = str(error.value)
+    assert text.startswith("c.json: is no calibration of format 1 (") and words in text
+    assert text.endswith("Copy it again, or calibrate the model set anew.")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '"x"', "{}", "null"])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(InputError, match="is no calibration of format 1"):
+        load_calibration(tmp_path / "c.json")
+
+
+def test_a_file_that_is_not_the_sets_is_refused(tmp_path):
+    (tmp_path / "c.json").write_text(to_json(CALIBRATION))
+    with pytest.raises(InputError, match="the model set says 000000000000…"):
+        load_calibration(tmp_path / "c.json", "0" * 64)
