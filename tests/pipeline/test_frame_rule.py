@@ -17,6 +17,15 @@ def rows(run: Run, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(run.table("contigs_a", name).decode().splitlines(), delimiter="\t"))
 
 
+def calls(run):
+    """Return the result files but those that name the model set, whose own rule is another."""
+    return {
+        name: content
+        for name, content in run.result_files().items()
+        if not name.endswith(("provenance.json", "summary.tsv"))
+    }
+
+
 def called_share(run: Run) -> float:
     chunks = rows(run, "chunks.tsv")
     return sum(row["call"] != "none" for row in chunks) / len(chunks)
@@ -77,7 +86,7 @@ def test_a_model_set_may_ask_for_the_rule_and_be_overruled(
         if row["partial_frame"]
     )
     overruled = launch.run("--input", DEMO, "--frame_rule", "open", "-resume", outdir="overruled")
-    assert overruled.result_files() == by_open.result_files()
+    assert calls(overruled) == calls(by_open)
     assert "TRANSLATE" in overruled.processes("CACHED")
 
 
