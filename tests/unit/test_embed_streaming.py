@@ -151,15 +151,18 @@ class FakeEvent:
 
     def __init__(self, **_):
         self.at = None
+        self.is_reached = False
 
     def record(self):
         FakeEvent.ticks += 1
         self.at = FakeEvent.ticks
 
     def synchronize(self):
-        assert self.at, "fetched before it was launched"
+        assert self.at, "waited for before it was launched"
+        self.is_reached = True
 
     def elapsed_time(self, other):
+        assert other.is_reached, "fetched before it was computed"
         return float(other.at - self.at)
 
 

@@ -165,6 +165,17 @@ def test_options_of_the_engine_are_in_the_provenance(folder, options, numerics):
     assert {name: found[name] for name in numerics} == numerics
 
 
+def test_auto_is_the_precision_of_the_official_engine_on_a_gpu_too(folder, monkeypatch):
+    asked = []
+    choose = embed_task.devices.choose_precision
+    monkeypatch.setattr(
+        embed_task.devices, "choose_precision", lambda *a: asked.append(a[0]) or choose(*a)
+    )
+    assert run_esm2([*arguments("esm2", "a.frames.faa"), "--engine", "official"]) == 0
+    assert run_esm2(arguments("esm2", "a.frames.faa")) == 0
+    assert asked == ["fp32", "auto"]
+
+
 @pytest.mark.parametrize("text", ["0", "-2048", "1023", "many", "2e3"])
 def test_a_token_budget_that_is_none_is_refused(folder, capsys, text):
     with pytest.raises(SystemExit, match="2"):
