@@ -22,7 +22,7 @@ DEMO = str(PROJECT / "assets" / "demo" / "contigs_a.fa.gz")
         (["--frame_rule", "longest"], "--frame_rule longest must be one of open"),
         (["--save_embeddings", "perhaps"], "--save_embeddings perhaps must be true or false"),
         (["--gpu_options", "--gres=gpu:1"], "--gpu_options true needs a value"),
-        (["--device", "cpu", "--precision", "fp16"], "--precision fp16 needs a GPU"),
+        (["--device", "cpu", "--precision", "fp16"], "--precision fp16 needs a GPU: with --device cpu use auto, fp32 or bf16"),
         (["--cache_dir", "here"], "--cache_dir here must be an absolute path without quotes"),
         (["--weights_dir", "/a/"], "--weights_dir /a/ must be an absolute path without a slash at its end"),
         (["--slurm_account", "007"], "--slurm_account 7 was written as 007 and read as a number"),
