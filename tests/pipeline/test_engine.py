@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from conftest import PROJECT, Pipeline, Run, write_model_set
 
+from virnucpro.cli import main as cli
 from virnucpro.embeddings.store import read_embeddings
+from virnucpro.measuring import sweep
 from virnucpro.model_sets.digest import set_digest
 
 READS = str(PROJECT / "assets" / "demo" / "reads_1.fastq.gz")
@@ -65,6 +67,21 @@ def test_each_option_reaches_the_tasks_and_reruns_them(shared_pipeline: Pipeline
     assert note["encoders"]["esm2"] == {
         "device": "cpu", "precision": "auto", "engine": "official", "attention": "auto", "token_budget": "",
     }  # fmt: skip
+
+
+def test_a_file_of_the_profile_command_is_taken(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "TIMED_S", 0.01)
+    path = pipeline.folder / "profile.json"
+    argv = ["profile", "--encoder-of", str(pipeline.model_set), "--device", "cpu", "-o", str(path)]
+    assert cli.main(argv) == 0
+    run = pipeline.run("--input", READS, "--engine_profile", str(path), "-stub-run")
+    assert run.status == 0, run.output
+    note = json.loads((run.outdir / "pipeline_info" / "model_set.json").read_text())
+    for name, encoder in json.loads(path.read_text())["encoders"].items():
+        assert note["encoders"][name]["token_budget"] == encoder["token_budget"]
+        assert note["encoders"][name]["attention"] == "sdpa"
 
 
 def test_what_only_esm2_can_do_is_not_asked_of_dnabert_s(pipeline: Pipeline) -> None:

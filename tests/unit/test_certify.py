@@ -119,8 +119,8 @@ def test_errors_of_either_encoder_go_through_the_classifier(folder, frames, monk
     real = certify_module._vectors
 
     def turned(model_set, role, sequences, device, precision):
-        vectors, engine = real(model_set, role, sequences, device, "fp32")
-        return (-vectors if (role, precision) == ("dnabert_s", "bf16") else vectors), engine
+        vectors, numerics = real(model_set, role, sequences, device, "fp32")
+        return (-vectors if (role, precision) == ("dnabert_s", "bf16") else vectors), numerics
 
     monkeypatch.setattr(certify_module, "_vectors", turned)
     dna, protein = certify(read_model_set(folder), frames, CPU)
@@ -146,6 +146,19 @@ def test_what_cannot_run_here_is_told_and_not_kept(folder, frames, monkeypatch, 
     assert "cannot be computed here: --precision fp8: 8-bit" in capsys.readouterr().out
     assert list(read_model_set(folder).description["certified"]) == ["bf16"]
     assert list(read_model_set(folder).description["certified"]["bf16"]) == ["dnabert_s"]
+
+
+def test_memory_that_runs_out_is_a_reason_and_not_a_crash(folder, frames, monkeypatch):
+    real = certify_module.load_engine
+
+    def load(path, sha256, device, precision):
+        if precision == "bf16" and path.name.startswith("esm2"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried\nmore")
+        return real(path, sha256, device, precision)
+
+    monkeypatch.setattr(certify_module, "load_engine", load)
+    dna, protein = certify(read_model_set(folder), frames, CPU)
+    assert dna.entry and protein.reason == "esm2 in bf16: CUDA out of memory. Tried"
 
 
 def test_measurements_of_other_files_are_dropped(folder):

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from virnucpro.calls.classifier import load_classifier
+from virnucpro.engine.device import GpuMemoryError
 from virnucpro.engine.embed_task import LIBRARY, embed_within_memory, load_tokenizer
-from virnucpro.engine.load import Engine, load_engine
+from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
 from virnucpro.measuring.machine import device_name
 from virnucpro.measuring.parity import score_measures, vector_measures
@@ -103,7 +104,7 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
     for role in sequences:
         for precision in PRECISIONS[device.type, role]:
             try:
-                found, engine = _vectors(model_set, role, sequences[role], device, precision)
+                found, numerics = _vectors(model_set, role, sequences[role], device, precision)
             except InputError as error:  # float32 went well, so it is the precision
                 yield Certificate(role, precision, str(error), (), {})
                 continue
@@ -113,22 +114,28 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
             faults = below(FLOORS[precision], figures)
             entry = {
                 **shared, "passed": not faults, "faults": faults,
-                "figures": figures, "numerics": engine.numerics,
+                "figures": figures, "numerics": numerics,
             }  # fmt: skip
             yield Certificate(role, precision, "", tuple(faults), entry)
 
 
 def _vectors(
     model_set: ModelSet, role: str, sequences: list[str], device: torch.device, precision: str
-) -> tuple[NDArray[np.float32], Engine]:
-    """Return the vectors float32 [n, D] of an encoder, and the engine that made them."""
+) -> tuple[NDArray[np.float32], dict[str, str | int]]:
+    """Return the vectors float32 [n, D] of an encoder, and the numerics key.
+
+    Raises: InputError, also when memory runs out.
+    """
     encoder, tokenizer = model_set.component(role), model_set.component("tokenizer")
-    engine = load_engine(encoder.path, encoder.sha256, device, precision)
-    tokens = load_tokenizer(engine.encoder, device, tokenizer.path, tokenizer.sha256)
-    names = [str(n + 1) for n in range(len(sequences))]
-    threads = torch.get_num_threads()
-    result, engine = embed_within_memory(engine, tokens, sequences, names, threads)
-    return result.vectors, engine
+    try:
+        engine = load_engine(encoder.path, encoder.sha256, device, precision)
+        tokens = load_tokenizer(engine.encoder, device, tokenizer.path, tokenizer.sha256)
+        names = [str(n + 1) for n in range(len(sequences))]
+        threads = torch.get_num_threads()
+        result, engine = embed_within_memory(engine, tokens, sequences, names, threads)
+    except (GpuMemoryError, torch.OutOfMemoryError) as error:
+        raise InputError(f"{role} in {precision}: {str(error).splitlines()[0]}") from error
+    return result.vectors, engine.numerics
 
 
 def below(floor: Floor, figures: dict[str, float | int]) -> list[str]:
