@@ -1,8 +1,9 @@
 #!/usr/bin/env nextflow
 // virnucpro-nf: viral or not, for every sequence. Parameters -> samples -> PREDICT -> published files.
 include { PREDICT                              } from './workflows/predict'
-include { checkParameters ; helpText           } from './workflows/parameters'
-include { calibration ; chunkLength ; frameRule ; modelIdentity ; readModelSet } from './workflows/model_set'
+include { checkParameters ; helpText ; schemaParameters } from './workflows/parameters'
+include { encoderSettings ; engineFaults       } from './workflows/engine'
+include { calibration ; checkCertified ; chunkLength ; frameRule ; modelIdentity ; readModelSet } from './workflows/model_set'
 include { readSamples                          } from './workflows/samples'
 include { publishModelSet ; publishSummary     } from './workflows/summary'
 
@@ -11,12 +12,13 @@ workflow {
         println(helpText())
         System.exit(0)
     }
-    def warning = checkParameters(params, workflow.commandLine)
+    def warning = checkParameters(params, workflow.commandLine, engineFaults(params))
     if (warning) {
         log.warn(warning)
     }
 
     def model = readModelSet(params.model_set, params.weights_dir)
+    checkCertified(model, params.precision)
     def frame_rule = frameRule(model, params.frame_rule)
     def chunk_bp = chunkLength(model, params.chunk_length, params.allow_chunk_length_mismatch)
     def calibrated = calibration(model, chunk_bp, frame_rule[0], params.viral_prior)
@@ -28,8 +30,7 @@ workflow {
         calibration: calibrated,
         shard_tokens: params.shard_tokens,
         dnabert_s_shards: params.dnabert_s_shards,
-        device: params.device,
-        precision: params.precision,
+        encoders: encoderSettings(model, params, schemaParameters()),
     ]
     log.info("virnucpro-nf ${workflow.manifest.version}: ${samples.size()} samples, model set ${model.name} (${model.digest[0..11]}), chunks of ${chunk_bp} bp, frames ${frame_rule[0]}, scores ${calibrated[0] ? '' : 'not '}calibrated")
 

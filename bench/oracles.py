@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from virnucpro.engine.official import published_state, transformers_state
-from virnucpro.models.esm2 import ESM2
+from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS
 
 Hidden = Callable[[Tensor], Tensor]  # ids [N, L] -> hidden states of the last layer [N, L, D]
 
@@ -52,6 +52,7 @@ def transformers_module(model: ESM2, device: torch.device) -> torch.nn.Module:
                 position_embedding_type="rotary",
                 token_dropout=True,
                 emb_layer_norm_before=False,
+                layer_norm_eps=LAYER_NORM_EPS,
             ),
             add_pooling_layer=False,
         )

@@ -22,12 +22,11 @@ from torch import Tensor
 
 from virnucpro.engine import device as devices
 from virnucpro.engine.embed import embed
+from virnucpro.measuring.parity import score_measures, vector_measures
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.fused import FusedESM2
 from virnucpro.models.fused_fp8 import FusedESM2Fp8
 from virnucpro.models.tokenizers import EsmTokenizer
-
-TIE = 0.01
 
 
 def main() -> None:
@@ -104,28 +103,11 @@ def by_length(
     return vectors
 
 
-def measures(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def measures(found: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
     """Return how far vectors [n, D] are from the truth."""
-    mean = truth.mean(0)
-    raw, centred = cosines(found, truth), cosines(found - mean, truth - mean)
-    p_found, p_truth = scores(found, truth), scores(truth, truth)
-    outside = abs(p_truth - 0.5) > TIE
-    return {
-        "cosine_min": float(raw.min()),
-        "cosine_mean": float(raw.mean()),
-        "centred_cosine_min": float(centred.min()),
-        "centred_cosine_mean": float(centred.mean()),
-        "max_abs": float(np.abs(found - truth).max()),
-        "rms": float(np.sqrt(np.mean((found - truth) ** 2))),
-        "score_max_abs": float(np.abs(p_found - p_truth).max()),
-        "flips_outside_tie": int(((p_found > 0.5) != (p_truth > 0.5))[outside].sum()),
-    }
-
-
-def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the cosine of each pair of rows."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return vector_measures(found, truth) | score_measures(
+        scores(found, truth), scores(truth, truth)
+    )
 
 
 def scores(vectors: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -132,6 +132,29 @@ def chunkLength(set, chunk_length, allow_mismatch) {
     return chunk_length ?: set.chunk_bp[0]
 }
 
+// Stops a run in 8 bits, unless these very weights were measured: random ones hide what real ones show.
+def checkCertified(set, precision) {
+    if (precision != 'fp8') {
+        return
+    }
+    def all = set.description.certified
+    def notes = all instanceof Map && all.fp8 instanceof Map ? all.fp8 : [:]
+    def note = notes.esm2 instanceof Map ? notes.esm2 : null
+    def reason = ''
+    if (note == null) {
+        reason = 'was never measured with it'
+    }
+    else if (note.model_set_digest != set.digest) {
+        reason = 'was measured with other files than the set has now'
+    }
+    else if (note.passed != true) {
+        reason = "failed: ${note.faults instanceof List ? note.faults.join(', ') : note.faults}"
+    }
+    if (reason) {
+        error("--precision fp8: ESM-2 of the model set ${set.name} ${reason}. Measure it on your GPU: virnucpro models check ${set.folder} --certify --device cuda; or use another --precision.")
+    }
+}
+
 // Of a stretch, where the set does not say; MIN_RESIDUES in sequences/translation.py.
 def defaultMinResidues() {
     20

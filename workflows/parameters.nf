@@ -27,7 +27,7 @@ def helpEntry(name, rule) {
 
 // Stops the run, before any task, with every parameter that is unknown, mistyped or out of range.
 // Returns one warning about unknown ones that only a configuration file sets, or null.
-def checkParameters(values, command_line) {
+def checkParameters(values, command_line, further_faults) {
     def rules = schemaParameters()
     def given = givenNames(command_line)
     def unknown = values.keySet().findAll { name -> !(name in rules.keySet()) }
@@ -42,9 +42,7 @@ def checkParameters(values, command_line) {
             faults << "--${name} ${values[name] == null ? '' : "${values[name]} "}${fault}"
         }
     }
-    if (values.device == 'cpu' && values.precision in ['fp16', 'bf16']) {
-        faults << "--precision ${values.precision} needs a GPU: with --device cpu use auto or fp32"
-    }
+    faults += further_faults
     if (faults) {
         error("Parameters:\n  ${faults.join('\n  ')}\nSee --help.")
     }

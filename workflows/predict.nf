@@ -6,6 +6,7 @@ include { EMBED_DNABERT_S } from '../modules/local/embed_dnabert_s/main'
 include { EMBED_ESM2      } from '../modules/local/embed_esm2/main'
 include { CLASSIFY        } from '../modules/local/classify/main'
 include { SUMMARISE       } from '../modules/local/summarise/main'
+include { taskOptions     } from './engine'
 include { libraryDigests  } from './library'
 include { shellQuoted ; taskFile } from './model_set'
 include { assignPools ; embeddingTasks ; isSmall } from './pools'
@@ -15,7 +16,7 @@ workflow PREDICT {
     samples    // list of [id, files, ends], in sheet order
     model      // components of the model set: name -> [file, at, sha256]
     made_by    // what each sample's provenance.json says of its models
-    settings   // chunk_bp, frame_rule, calibration, shard_tokens, dnabert_s_shards, device, precision
+    settings   // chunk_bp, frame_rule, calibration, shard_tokens, dnabert_s_shards, encoders (workflows/engine.nf)
 
     main:
     def library = libraryDigests()
@@ -52,15 +53,14 @@ workflow PREDICT {
         TRANSLATE.out.frames.map { meta, _fna, faa -> [meta, faa] }, vacant_ch, esm2_pools, 1
     )
 
-    def numerics = [settings.device, settings.precision]
     EMBED_DNABERT_S(
         dnabert_s_tasks_ch,
         taskFile(model.dnabert_s),
         taskFile(model.tokenizer),
-        numerics,
+        taskOptions(settings.encoders.dnabert_s),
         library.EMBED_DNABERT_S,
     )
-    EMBED_ESM2(esm2_tasks_ch, taskFile(model.esm2), numerics, library.EMBED_ESM2)
+    EMBED_ESM2(esm2_tasks_ch, taskFile(model.esm2), taskOptions(settings.encoders.esm2), library.EMBED_ESM2)
 
     // [shard meta, frames.faa, dnabert_s.h5, esm2.h5], by shard id
     embedded_ch = frames_ch.full

@@ -7,8 +7,7 @@ def publishModelSet(model, made_by, settings, weights_dir, outdir) {
         folder: model.folder,
         weights_dir: weights_dir,
         chunk_bp: settings.chunk_bp,
-        device: settings.device,
-        precision: settings.precision,
+        encoders: settings.encoders,
         description: model.description,
     ]
     def text = groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(note))

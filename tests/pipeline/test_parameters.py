@@ -25,7 +25,7 @@ DEMO = str(PROJECT / "assets" / "demo" / "contigs_a.fa.gz")
         (["--viral_prior", "0.1"], "--viral_prior 0.1: the model set random is not calibrated for chunks of 500 bp and the frame rule open (but for: nothing)"),
         (["--save_embeddings", "perhaps"], "--save_embeddings perhaps must be true or false"),
         (["--gpu_options", "--gres=gpu:1"], "--gpu_options true needs a value"),
-        (["--device", "cpu", "--precision", "fp16"], "--precision fp16 needs a GPU"),
+        (["--device", "cpu", "--precision", "fp16"], "--precision fp16 needs a GPU: with --device cpu use auto, fp32 or bf16"),
         (["--cache_dir", "here"], "--cache_dir here must be an absolute path without quotes"),
         (["--weights_dir", "/a/"], "--weights_dir /a/ must be an absolute path without a slash at its end"),
         (["--slurm_account", "007"], "--slurm_account 7 was written as 007 and read as a number"),

@@ -1,5 +1,6 @@
 """The two executables, in process."""
 
+import logging
 import runpy
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import torch
 
 from virnucpro.embeddings.store import read_embeddings
 from virnucpro.engine import embed_task
-from virnucpro.engine.device import GpuMemoryError
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import file_sha256, write_component
 
@@ -94,13 +94,117 @@ def test_files_that_do_not_belong_are_refused(folder, capsys):
     assert "holds dnabert_s, not esm2" in capsys.readouterr().err
 
 
-def test_running_out_of_gpu_memory_has_a_status_of_its_own(folder, monkeypatch, capsys):
-    def run_out(*_, **__):
-        raise GpuMemoryError("GPU memory ran out")
+@pytest.fixture
+def small_memory(monkeypatch):
+    """Make a batch of more tokens than this run out of memory, as on a GPU."""
+    forward, seen = esm2.ESM2.forward, []
 
-    monkeypatch.setattr(embed_task, "embed", run_out)
+    def limit(tokens):
+        def compute(self, ids, batch):
+            seen.append(len(ids))
+            if len(ids) > tokens:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+            return forward(self, ids, batch)
+
+        monkeypatch.setattr(esm2.ESM2, "forward", compute)
+        return seen
+
+    return limit
+
+
+def test_batches_are_halved_until_they_fit(folder, small_memory, caplog):
+    argv = [*arguments("esm2", "a.frames.faa"), "--token-budget"]
+    assert run_esm2([*argv, "2048"]) == 0
+    expected = (folder / "a.esm2.h5").read_bytes()
+    caplog.set_level(logging.INFO)
+    seen = small_memory(2048)
+    assert run_esm2([*argv, "8192"]) == 0
+    assert seen == [8192, 4096, 2048]
+    assert read_embeddings(folder / "a.esm2.h5")[2].numerics["token_budget"] == 2048
+    assert (folder / "a.esm2.h5").read_bytes() == expected
+    for tokens in (8192, 4096):
+        assert (
+            f"GPU memory ran out at {tokens} tokens a batch (CUDA out of memory. Tried to allocate "
+            "2 GiB). Beginning again with half of them."
+        ) in caplog.messages
+
+
+def test_memory_that_is_too_small_for_any_batch_has_a_status_of_its_own(
+    folder, small_memory, capsys
+):
+    seen = small_memory(0)
+    assert run_esm2([*arguments("esm2", "a.frames.faa"), "--token-budget", "4096"]) == 75
+    assert seen == [4096, 2048, 1024]
+    assert "ran out at 1024 tokens a batch" in (error := capsys.readouterr().err)
+    assert "Another program may hold it: try again elsewhere or later." in error
+    assert not (folder / "a.esm2.h5").exists()
+
+
+def test_running_out_of_memory_while_loading_has_that_status_too(folder, monkeypatch, capsys):
+    def run_out(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(embed_task, "load_engine", run_out)
     assert run_esm2(arguments("esm2", "a.frames.faa")) == 75
-    assert "GPU memory ran out" in capsys.readouterr().err
+    assert "CUDA out of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, numerics",
+    [
+        ([], {"path": "plain", "precision": "fp32", "attention": "sdpa", "token_budget": 2048}),
+        (["--token-budget", "1024"], {"token_budget": 1024}),
+        (["--attention", "reference"], {"attention": "reference"}),
+        (["--precision", "bf16"], {"precision": "bf16"}),
+        (["--engine", "official"], {"path": "official esm", "precision": "fp32"}),
+    ],
+)
+def test_options_of_the_engine_are_in_the_provenance(folder, options, numerics):
+    assert run_esm2([*arguments("esm2", "a.frames.faa"), *options]) == 0
+    found = read_embeddings(folder / "a.esm2.h5")[2].numerics
+    assert {name: found[name] for name in numerics} == numerics
+
+
+def test_auto_is_the_precision_of_the_official_engine_on_a_gpu_too(folder, monkeypatch):
+    asked = []
+    choose = embed_task.devices.choose_precision
+    monkeypatch.setattr(
+        embed_task.devices, "choose_precision", lambda *a: asked.append(a[0]) or choose(*a)
+    )
+    assert run_esm2([*arguments("esm2", "a.frames.faa"), "--engine", "official"]) == 0
+    assert run_esm2(arguments("esm2", "a.frames.faa")) == 0
+    assert asked == ["fp32", "auto"]
+
+
+@pytest.mark.parametrize("text", ["0", "-2048", "1023", "many", "2e3"])
+def test_a_token_budget_that_is_none_is_refused(folder, capsys, text):
+    with pytest.raises(SystemExit, match="2"):
+        run_esm2([*arguments("esm2", "a.frames.faa"), f"--token-budget={text}"])
+    assert f"'{text}' is no whole number from 1024 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--attention", "triton"], "--attention triton: it needs a GPU, and the device is cpu"),
+        (["--precision", "fp8"], "--precision fp8: a CPU computes in fp32 or bf16"),
+        (["--engine", "official", "--precision", "bf16"], "computes in fp32, not bf16"),
+        (["--engine", "official", "--token-budget", "2048"], "Leave --token-budget away"),
+    ],
+)
+def test_options_that_cannot_be_had_are_refused(folder, capsys, options, message):
+    assert run_esm2([*arguments("esm2", "a.frames.faa"), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder, capsys):
+    config = dnabert_s.Config(1, 24, 3, 32, 50)
+    write_component(folder / "other", dnabert_s.DnabertS(config))
+    argv = arguments("dnabert_s", "a.frames.fna")
+    argv[argv.index("dnabert_s")] = "other"
+    argv[argv.index("--encoder-sha256") + 1] = file_sha256(folder / "other")
+    assert embed_task.run_embed(embed_task.DNABERT_S_TASK, None, argv) == 2
+    assert "tokenizer.json: 4096 tokens, but the encoder has 50" in capsys.readouterr().err
 
 
 def test_embedding_a_sample_does_not_import_the_compiler(tmp_path: Path) -> None:

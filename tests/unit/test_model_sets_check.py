@@ -180,7 +180,14 @@ def test_a_folder_without_a_set_is_refused(tmp_path, capsys):
 
 def test_the_list_shows_what_sets_are(copy, tmp_path, capsys):
     def from_published(description):
-        description["certified"] = {"fp8": {}}
+        digest = set_digest(description)
+        now, before = {"model_set_digest": digest}, {"model_set_digest": "0", "passed": True}
+        description["certified"] = {
+            "bf16": {"esm2": {**now, "passed": True}, "dnabert_s": {**now, "passed": False}},
+            "fp16": {"esm2": {**now, "passed": True}, "dnabert_s": {**now, "passed": True}},
+            "fp8": {"esm2": {**now, "passed": True}},
+            "tf32": {"esm2": before},  # of other files
+        }
         description["components"]["esm2"]["source"] = {"known_as": "unknown"}
         description["components"]["dnabert_s"]["source"] = {"known_as": "DNABERT-S"}
 
@@ -209,7 +216,7 @@ def test_the_list_shows_what_sets_are(copy, tmp_path, capsys):
     digest = set_digest(json.loads((copy / "modelset.json").read_text()))[:12]
     assert (
         copied.split()
-        == f"compact-500 500 96 float16 96 float16 0.00 unknown: esm2 yes {digest} {copy}".split()
+        == f"compact-500 500 96 float16 96 float16 0.00 unknown: esm2 fp16,fp8 {digest} {copy}".split()
     )
     assert "missing: esm2" in lost
     assert " known " in embedded and " no " in embedded and embedded.endswith(str(EMBEDDED))

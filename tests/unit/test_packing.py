@@ -1,8 +1,9 @@
 import random
 
 import pytest
+import torch
 
-from virnucpro.engine.packing import BatchPlan, Run, pack, packed_batch
+from virnucpro.engine.packing import TILE_ROWS, BatchPlan, Run, pack, packed_batch
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,35 @@ def test_layout_of_a_batch():
     assert batch.runs == (Run(0, 1, 2), Run(2, 2, 3))
     assert batch.positions.tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 0, 0]
     assert batch.num_tokens == 10
+
+
+def test_tiles_of_a_batch():
+    """Start of the sequence, its length, first row of the piece; long sequences first."""
+    assert packed_batch([2, 64, 65], num_tokens=270).tiles.tolist() == [
+        [66, 65, 64], [66, 65, 0], [2, 64, 0], [0, 2, 0],
+        [131, 0, 0], [195, 0, 0], [259, 0, 0],
+    ]  # fmt: skip
+    assert packed_batch([130]).tiles.tolist() == [[0, 130, 128], [0, 130, 64], [0, 130, 0]]
+
+
+def test_tiles_cover_each_row_once():
+    lengths = sorted(random.Random(1).choices(range(1, 300), k=40))
+    batch = packed_batch(lengths, num_tokens=8192)
+    seen = [0] * 8192
+    for start, length, row in batch.tiles.tolist():
+        end = start + min(row + TILE_ROWS, length) if length else min(start + TILE_ROWS, 8192)
+        for token in range(start + row, end):
+            seen[token] += 1
+    assert seen == [1] * 8192
+
+
+def test_a_batch_moves_with_all_its_tensors():
+    batch = packed_batch([2, 3, 3], num_tokens=10)
+    there = batch.to(torch.device("meta"))
+    for name in ("cu_seqlens", "positions", "tiles"):
+        assert getattr(there, name).device.type == "meta"
+        assert getattr(there, name).shape == getattr(batch, name).shape
+    assert there.runs == batch.runs and there.max_seqlen == batch.max_seqlen
 
 
 def test_a_batch_without_filler():

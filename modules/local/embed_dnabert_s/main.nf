@@ -7,7 +7,7 @@ process EMBED_DNABERT_S {
     tuple val(meta), path(frames)
     tuple path(encoder), val(encoder_at), val(encoder_sha256) // a file, or where the task finds it
     tuple path(tokenizer), val(tokenizer_at), val(tokenizer_sha256)
-    tuple val(device), val(precision)
+    tuple val(device), val(precision), val(engine), val(attention), val(token_budget)
     val library
 
     output:
@@ -15,11 +15,13 @@ process EMBED_DNABERT_S {
     path 'versions.yml', topic: versions
 
     script:
+    def budget = token_budget ? "--token-budget ${token_budget}" : ''
     """
     vnp_embed_dnabert_s.py --frames ${frames} \\
         --encoder ${encoder_at ?: encoder} --encoder-sha256 ${encoder_sha256} \\
         --tokenizer ${tokenizer_at ?: tokenizer} --tokenizer-sha256 ${tokenizer_sha256} \\
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
+        --engine ${engine} --attention ${attention} ${budget} \\
         --process ${task.process} --library-digest ${library}
     """
 

@@ -6,7 +6,7 @@ process EMBED_ESM2 {
     input:
     tuple val(meta), path(frames)
     tuple path(encoder), val(encoder_at), val(encoder_sha256) // a file, or where the task finds it
-    tuple val(device), val(precision)
+    tuple val(device), val(precision), val(engine), val(attention), val(token_budget)
     val library
 
     output:
@@ -14,10 +14,12 @@ process EMBED_ESM2 {
     path 'versions.yml', topic: versions
 
     script:
+    def budget = token_budget ? "--token-budget ${token_budget}" : ''
     """
     vnp_embed_esm2.py --frames ${frames} \\
         --encoder ${encoder_at ?: encoder} --encoder-sha256 ${encoder_sha256} \\
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
+        --engine ${engine} --attention ${attention} ${budget} \\
         --process ${task.process} --library-digest ${library}
     """
 

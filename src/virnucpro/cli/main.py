@@ -14,7 +14,7 @@ from virnucpro.migration.arguments import globals_last
 
 # Each module has `add_parser(commands)`, which sets `run`: arguments in, exit status out. Modules
 # import torch in their functions only, so that `virnucpro --help` is quick and needs no GPU image.
-COMMANDS = ("models", "predict", "compare", "health")
+COMMANDS = ("models", "predict", "compare", "health", "profile")
 EXIT_INPUT = 2
 
 

@@ -73,9 +73,17 @@ def parse_args(
     parser.add_argument("--attention", choices=attention.CHOICES, default="auto")
     parser.add_argument("--engine", choices=ENGINES, default="virnucpro",
                         help="official: the authors' own forward pass, for comparison")  # fmt: skip
-    parser.add_argument("--token-budget", type=int, help="tokens of a batch (default: by memory)")
+    parser.add_argument("--token-budget", type=_token_budget,
+                        help="tokens of a batch (default: by model and memory)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     return parser.parse_args(argv)
+
+
+def _token_budget(text: str) -> int:
+    if not text.isdecimal() or int(text) < devices.MIN_TOKEN_BUDGET:
+        least = devices.MIN_TOKEN_BUDGET
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+    return int(text)
 
 
 def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
@@ -84,7 +92,9 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     if len(set(targets)) < len(targets):
         raise InputError("--frames: two files have the same name, so their outputs would too.")
     device = devices.choose_device(args.device)
-    precision = devices.choose_precision(args.precision, device)
+    is_official = args.engine == "official"  # which has one precision
+    asked = "fp32" if is_official and args.precision == "auto" else args.precision
+    precision = devices.choose_precision(asked, device)
     watch = Stopwatch()
     files = [read_frames(path) for path in args.frames]
     watch.lap("read_s")
@@ -103,9 +113,10 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     watch.lap("load_s")
     names = [name for ids, _ in files for name in ids]
     sequences = [sequence for _, sequences in files for sequence in sequences]
-    result, engine = embed_within_memory(
-        engine, load_tokenizer(engine.encoder, args, device), sequences, names, args.threads
-    )
+    tokenizer_file = getattr(args, "tokenizer", None)
+    tokenizer_sha256 = getattr(args, "tokenizer_sha256", "").lower()
+    tokenizer = load_tokenizer(engine.encoder, device, tokenizer_file, tokenizer_sha256)
+    result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads)
     watch.lap("embed_s")
     start = 0
     for target, (ids, _) in zip(targets, files, strict=True):
@@ -114,7 +125,7 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
         provenance = Provenance(
             architecture=kind.architecture,
             component_sha256=args.encoder_sha256.lower(),
-            tokenizer_sha256=getattr(args, "tokenizer_sha256", "").lower(),
+            tokenizer_sha256=tokenizer_sha256,
             library_digest=task.library_digest(LIBRARY),
             numerics=engine.numerics,
             num_tokens=int(result.distinct_num_tokens[rows].sum()),
@@ -166,31 +177,36 @@ def embed_within_memory(
                 threads=threads,
                 exact=engine.exact,
             )
+            return result, engine
         except devices.GpuMemoryError as error:
             if engine.token_budget // 2 < devices.MIN_TOKEN_BUDGET:
                 raise devices.GpuMemoryError(
                     f"{error} Another program may hold it: try again elsewhere or later."
                 ) from error
             log.warning("%s Beginning again with half of them.", error)
-            engine = engine.with_budget(engine.token_budget // 2)
-            torch.cuda.empty_cache()
-        else:
-            return result, engine
+        # not above, where the error still holds the tensors of its batch
+        engine = engine.with_budget(engine.token_budget // 2)
+        torch.cuda.empty_cache()
 
 
-def load_tokenizer(model: Encoder, args: argparse.Namespace, device: torch.device) -> Tokenizer:
+def load_tokenizer(
+    model: Encoder, device: torch.device, path: Path | None = None, sha256: str = ""
+) -> Tokenizer:
     """Return the tokenizer of a model; for DNA the GPU's own where it can run.
 
-    Raises: InputError when a tokenizer.json is not the expected file, or has more tokens than the
-        model.
+    Args:
+        path: DNABERT-S's tokenizer.json; ESM-2 has its alphabet. sha256: that it must have.
+    Raises: InputError when a tokenizer.json is not the expected file, or has another number of
+        tokens than the model.
     """
     if not isinstance(model, DnabertS):
         return EsmTokenizer(model.config.alphabet)
-    check_sha256(args.tokenizer, args.tokenizer_sha256)
-    tokenizer = _bpe_tokenizer(args.tokenizer, device)
+    assert path, "DNABERT-S comes with a tokenizer"
+    check_sha256(path, sha256)
+    tokenizer = _bpe_tokenizer(path, device)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise InputError(
-            f"{args.tokenizer}: {tokenizer.vocab_size} tokens, but {args.encoder} has "
+            f"{path}: {tokenizer.vocab_size} tokens, but the encoder has "
             f"{model.config.vocab_size}. They belong to different models."
         )
     return tokenizer

@@ -66,7 +66,8 @@ def load_engine(
         sha256: of the file.
         precision: fp32, tf32, fp16, bf16 or fp8. DNABERT-S has no 8-bit form: fp8 is fp16 there.
         attention_name: a back end of models.attention, or auto.
-        engine: "virnucpro", or "official": the authors' own forward, for comparison.
+        engine: "virnucpro", or "official": the authors' own forward, for comparison, with a budget
+            of its own.
         budget: tokens of a batch; default: by model and memory of the device.
     Raises: InputError for a file that is not the expected one, and for what cannot run here.
     """
@@ -75,6 +76,8 @@ def load_engine(
     if precision == "fp8" and isinstance(encoder, DnabertS):
         precision = "fp16"
     if engine == "official":
+        if budget:
+            raise InputError("--engine official: has its own batches. Leave --token-budget away.")
         from virnucpro.engine.official import official_engine
 
         return official_engine(encoder, device, precision, attention_name)

@@ -16,7 +16,12 @@ from virnucpro.engine.packing import PackedBatch
 from virnucpro.errors import InputError
 from virnucpro.models.component import Encoder
 from virnucpro.models.dnabert_s import DnabertS
-from virnucpro.models.esm2 import ESM2, PUBLISHED_LAYER_NAMES, PUBLISHED_STACKED
+from virnucpro.models.esm2 import (
+    ESM2,
+    LAYER_NORM_EPS,
+    PUBLISHED_LAYER_NAMES,
+    PUBLISHED_STACKED,
+)
 
 BUDGET = 2048  # tokens of a batch, as in the original
 ONE_AT_A_TIME = 1  # a longer sequence has a batch of its own
@@ -113,11 +118,15 @@ class _Transformers(_Official):
                 position_embedding_type="rotary",
                 token_dropout=True,
                 emb_layer_norm_before=False,
+                layer_norm_eps=LAYER_NORM_EPS,  # its default is not that of ESM-2
             ),
             add_pooling_layer=False,
         )
         lost = self._esm.load_state_dict(transformers_state(encoder), strict=False)
         assert not lost.unexpected_keys, lost
+        for module in self._esm.modules():  # a checkpoint's own, which need not be the formula's
+            if hasattr(module, "inv_freq"):
+                module.inv_freq = torch.tensor(encoder.scheme.frequencies)
         self._esm.to(device).eval()
 
     def hidden(self, ids: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Three frames through a model set on this machine, against what they gave before."""
 
-import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,12 +104,9 @@ def run_frames(
     for name in ENCODERS:
         path, sha256 = components[name]
         engine = load_engine(path, sha256, device, precision)
-        files = argparse.Namespace(
-            encoder=path, tokenizer=tokenizer, tokenizer_sha256=tokenizer_sha256
-        )
         result = embed(
             engine.model,
-            load_tokenizer(engine.encoder, files, device),
+            load_tokenizer(engine.encoder, device, tokenizer, tokenizer_sha256),
             FRAMES[name],
             engine.token_budget,
             exact=engine.exact,

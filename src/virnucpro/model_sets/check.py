@@ -95,8 +95,9 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
             f"{component.path}: two forward passes on {device} differ by up to "
             f"{np.abs(first - second).max():.1e}. The device is faulty, or its driver."
         )
+    dtype = component.entry.get("dtype", "unknown dtype")
     return (
-        f"{model.config.layers} layers, width {model.config.width}, {component.entry['dtype']}, "
+        f"{model.config.layers} layers, width {model.config.width}, {dtype}, "
         f"computes in {precision} on {device}"
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro.errors import InputError
+from virnucpro.model_sets.certificates import certified_precisions
 from virnucpro.model_sets.description import ModelSet, read_model_set
 
 FOLDERS_VARIABLE = "VIRNUCPRO_MODELS"  # folders of model sets, separated as in PATH
@@ -58,7 +59,7 @@ def _row(model_set: ModelSet) -> tuple[str, ...]:
         *encoders,
         f"{size / 1e9:.2f}",
         f"missing: {','.join(lost)}" if lost else _sources(model_set),
-        "yes" if model_set.description.get("certified") else "no",
+        ",".join(certified_precisions(model_set)) or "no",
         model_set.digest[:DIGEST_DIGITS],
         str(model_set.folder),
     )

@@ -1,0 +1,153 @@
+"""Compares lower precisions with float32 on a model set's own weights and real frames.
+
+Random weights hide what real ones show (single large activations, scores near the tie), so the
+figures of one set say little of another: they are measured here and kept in modelset.json.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from virnucpro.calls.classifier import load_classifier
+from virnucpro.engine.device import GpuMemoryError
+from virnucpro.engine.embed_task import LIBRARY, embed_within_memory, load_tokenizer
+from virnucpro.engine.load import load_engine
+from virnucpro.errors import InputError
+from virnucpro.measuring.machine import device_name
+from virnucpro.measuring.parity import score_measures, vector_measures
+from virnucpro.measuring.real_frames import RealFrames
+from virnucpro.model_sets.description import ModelSet
+from virnucpro.task import library_digest
+
+MIN_FRAMES = 500  # fewer do not show a share of 1 %
+PRECISIONS = {
+    ("cuda", "esm2"): ("fp16", "bf16", "fp8"),
+    ("cuda", "dnabert_s"): ("fp16", "bf16"),
+    ("cpu", "esm2"): ("bf16",),
+    ("cpu", "dnabert_s"): ("bf16",),
+}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least that certifies a precision.
+
+    Attributes:
+        cosine, centred_cosine: smallest of all frames; see measuring.parity.
+        flip_share: of the frames outside the tie, labels that change.
+    """
+
+    cosine: float
+    centred_cosine: float
+    flip_share: float
+
+
+# fp16, the default of a GPU, must be as good as exact: no label changes. Its rounding (2^-11)
+# leaves five nines. Centred vectors are shorter, by 50 in compact-500, and the same error so much
+# larger. bf16 and fp8 (2^-8, 2^-4) are chosen for speed by people who accept one changed label in
+# 100; their centred cosines are reported, not judged.
+FLOORS = {
+    "fp16": Floor(0.9999, 0.999, 0.0),
+    "bf16": Floor(0.999, -1.0, 0.01),
+    "fp8": Floor(0.999, -1.0, 0.01),
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was found for one encoder and precision.
+
+    Attributes:
+        role: "esm2" or "dnabert_s".
+        reason: why it cannot be computed here; then there is nothing else.
+        faults: where it stays below its floor, a sentence each.
+        entry: for modelset.json: the figures and what they depend on.
+    """
+
+    role: str
+    precision: str
+    reason: str
+    faults: tuple[str, ...]
+    entry: dict[str, Any]
+
+
+def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> Iterator[Certificate]:
+    """Yield a certificate for each encoder and precision, as they are measured.
+
+    Scores come from the set's classifier, the other encoder's vectors in float32.
+
+    Raises: InputError for too few frames, and what float32 cannot compute either.
+    """
+    if len(frames.dna) < MIN_FRAMES:
+        raise InputError(
+            f"{frames.source}: {len(frames.dna)} frames. Give at least {MIN_FRAMES} to --frames."
+        )
+    part = model_set.component("classifier")
+    classifier = load_classifier(part.path, part.sha256)
+    sequences = {"dnabert_s": frames.dna, "esm2": frames.protein}
+    truth = {role: _vectors(model_set, role, sequences[role], device, "fp32")[0]
+             for role in sequences}  # fmt: skip
+    true_scores = classifier.scores(truth["dnabert_s"], truth["esm2"])[:, 1]
+    shared = {
+        "model_set_digest": model_set.digest,
+        "device": device_name(device),
+        "library_digest": library_digest(LIBRARY),
+        "frames": len(frames.dna),
+        "frames_source": frames.source,
+        "date": date.today().isoformat(),
+    }
+    for role in sequences:
+        for precision in PRECISIONS[device.type, role]:
+            try:
+                found, numerics = _vectors(model_set, role, sequences[role], device, precision)
+            except InputError as error:  # float32 went well, so it is the precision
+                yield Certificate(role, precision, str(error), (), {})
+                continue
+            vectors = {**truth, role: found}
+            scores = classifier.scores(vectors["dnabert_s"], vectors["esm2"])[:, 1]
+            figures = vector_measures(found, truth[role]) | score_measures(scores, true_scores)
+            faults = below(FLOORS[precision], figures)
+            entry = {
+                **shared, "passed": not faults, "faults": faults,
+                "figures": figures, "numerics": numerics,
+            }  # fmt: skip
+            yield Certificate(role, precision, "", tuple(faults), entry)
+
+
+def _vectors(
+    model_set: ModelSet, role: str, sequences: list[str], device: torch.device, precision: str
+) -> tuple[NDArray[np.float32], dict[str, str | int]]:
+    """Return the vectors float32 [n, D] of an encoder, and the numerics key.
+
+    Raises: InputError, also when memory runs out.
+    """
+    encoder, tokenizer = model_set.component(role), model_set.component("tokenizer")
+    try:
+        engine = load_engine(encoder.path, encoder.sha256, device, precision)
+        tokens = load_tokenizer(engine.encoder, device, tokenizer.path, tokenizer.sha256)
+        names = [str(n + 1) for n in range(len(sequences))]
+        threads = torch.get_num_threads()
+        result, engine = embed_within_memory(engine, tokens, sequences, names, threads)
+    except (GpuMemoryError, torch.OutOfMemoryError) as error:
+        raise InputError(f"{role} in {precision}: {str(error).splitlines()[0]}") from error
+    return result.vectors, engine.numerics
+
+
+def below(floor: Floor, figures: dict[str, float | int]) -> list[str]:
+    """Return where figures are below a floor, a sentence each."""
+    faults = [
+        f"{name.replace('_', ' ')} is {figures[name]:.6f}, below {least}"
+        for name, least in (
+            ("cosine_min", floor.cosine), ("centred_cosine_min", floor.centred_cosine),
+        )
+        if not figures[name] >= least
+    ]  # fmt: skip
+    flips, count = figures["flips_outside_tie"], figures["outside_tie"]
+    if flips > floor.flip_share * count:
+        faults.append(f"{flips} of {count} labels change, above {floor.flip_share:.0%}")
+    return faults

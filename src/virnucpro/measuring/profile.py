@@ -1,0 +1,86 @@
+"""Sweeps both encoders of a model set, and writes what the pipeline's --engine_profile reads."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from virnucpro.engine.device import choose_precision
+from virnucpro.engine.embed_task import load_tokenizer
+from virnucpro.engine.load import load_engine
+from virnucpro.measuring.machine import device_name
+from virnucpro.measuring.real_frames import RealFrames
+from virnucpro.measuring.sweep import Measured, recommend, sweep
+from virnucpro.model_sets.description import ModelSet
+
+FORMAT = 1  # workflows/engine.nf reads it
+
+
+class Profile:
+    """The sweep of a model set on a device, and what came of it."""
+
+    def __init__(self, model_set: ModelSet, device: torch.device, precision: str) -> None:
+        """Begin.
+
+        Args:
+            precision: as asked for, "auto" or a name.
+        Raises: InputError for a precision that the device does not have.
+        """
+        self._model_set, self._device = model_set, device
+        self._precision = choose_precision(precision, device)
+        self._encoders: dict[str, dict[str, Any]] = {}
+        self._head = {
+            "format": FORMAT,
+            "model_set": model_set.name,
+            "model_set_digest": model_set.digest,
+            "device": device_name(device),
+            "device_type": device.type,
+            "asked_precision": precision,
+            "precision": self._precision,
+            "torch": str(torch.__version__),
+            "date": date.today().isoformat(),
+        }
+
+    def measure(self, role: str, frames: RealFrames) -> Iterator[Measured]:
+        """Yield what each setting gave for an encoder; its recommendation follows."""
+        part, file = self._model_set.component(role), self._model_set.component("tokenizer")
+        engine = load_engine(part.path, part.sha256, self._device, self._precision)
+        tokenizer = load_tokenizer(engine.encoder, self._device, file.path, file.sha256)
+        sequences = frames.protein if role == "esm2" else frames.dna
+        rows = []
+        for measured in sweep(engine, tokenizer, sequences, self._device):
+            rows.append(measured)
+            yield measured
+        best = recommend(rows)
+        self._encoders[role] = {
+            "component_sha256": part.sha256,
+            "attention": best.setting.attention,
+            "token_budget": best.setting.token_budget,
+            "threads": best.setting.threads,
+            "tokens_per_s": round(best.tokens_per_s, 1),
+            "frames": len(sequences),
+            "frames_source": frames.source,
+            "measured": [_flat(row) for row in rows],
+        }
+
+    def recommended(self, role: str) -> dict[str, Any]:
+        """Return attention, token_budget, threads and rate of an encoder that was measured."""
+        return self._encoders[role]
+
+    def write(self, path: Path) -> None:
+        """Write the file, complete or not at all."""
+        text = json.dumps(self._head | {"encoders": self._encoders}, indent=2, sort_keys=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(text + "\n")
+        temporary.replace(path)
+
+
+def _flat(measured: Measured) -> dict[str, Any]:
+    values = asdict(measured)
+    setting: dict[str, Any] = values.pop("setting")
+    return setting | values

@@ -1,0 +1,87 @@
+"""Real open frames to measure with: of the user's files, or of the demo's contigs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from virnucpro.errors import InputError
+from virnucpro.sequences.frames_file import read_frames
+from virnucpro.sequences.reader import InputFile, read_records
+from virnucpro.sequences.translation import translate_chunks
+
+NUM_FRAMES = 2000
+DEMO = Path(__file__).resolve().parents[3] / "assets" / "demo"
+# Between windows of the demo's contigs, which have few chunks: no multiple of 3, so that each
+# window starts in another phase.
+STEP_BP = 17
+TWINS = {".faa": ".fna", ".fna": ".faa"}
+
+
+@dataclass(frozen=True)
+class RealFrames:
+    """Frames as DNA and as protein, in the same order.
+
+    Attributes:
+        source: where they come from, for people.
+    """
+
+    source: str
+    dna: list[str]
+    protein: list[str]
+
+
+def real_frames(path: Path | None, chunk_bp: int, count: int = NUM_FRAMES) -> RealFrames:
+    """Return up to `count` frames, spread evenly over the source.
+
+    Args:
+        path: X.faa or X.fna with the other beside it, same ids in the same order, as TRANSLATE
+            writes them; None for the demo's contigs.
+        chunk_bp: length of the windows that the demo's contigs are cut into.
+    Raises: InputError when the files are not there or do not belong together.
+    """
+    frames = _of_demo(chunk_bp) if path is None else _of_files(path)
+    if not frames.dna:
+        raise InputError(f"{frames.source}: holds no frame. Give another file to --frames.")
+    places = np.linspace(0, len(frames.dna) - 1, min(count, len(frames.dna))).round().astype(int)
+    return RealFrames(
+        frames.source, [frames.dna[i] for i in places], [frames.protein[i] for i in places]
+    )
+
+
+def _of_files(path: Path) -> RealFrames:
+    if path.suffix not in TWINS:
+        raise InputError(f"--frames {path}: the name must end in .faa or .fna.")
+    files = {suffix: path.with_suffix(suffix) for suffix in TWINS}
+    for file in files.values():
+        if not file.exists():
+            raise InputError(
+                f"--frames {path}: {file} is missing. Both encoders are measured: give the frames "
+                "as DNA (.fna) and as protein (.faa), side by side."
+            )
+    (dna_ids, dna), (protein_ids, protein) = read_frames(files[".fna"]), read_frames(files[".faa"])
+    if dna_ids != protein_ids:
+        raise InputError(
+            f"--frames {path}: {files['.fna'].name} and {files['.faa'].name} hold different "
+            "frames. Give two files of one TRANSLATE task."
+        )
+    return RealFrames(str(path), dna, protein)
+
+
+def _of_demo(chunk_bp: int) -> RealFrames:
+    contigs = sorted(DEMO.glob("contigs_*.fa.gz"))
+    if not contigs:
+        raise InputError(f"{DEMO}: is not there in this installation. Give --frames.")
+    windows = list(_windows(contigs, chunk_bp))
+    found = translate_chunks([str(n) for n in range(len(windows))], windows)
+    frames = [frame for chunk in found for frame in chunk.frames]
+    return RealFrames("demo", [frame.dna for frame in frames], [frame.protein for frame in frames])
+
+
+def _windows(files: list[Path], chunk_bp: int) -> Iterator[str]:
+    """Yield windows of all records, each STEP_BP after the one before."""
+    for file in files:
+        for record in read_records(InputFile(file)):
+            for start in range(0, max(1, len(record.sequence) - chunk_bp + 1), STEP_BP):
+                yield record.sequence[start : start + chunk_bp]

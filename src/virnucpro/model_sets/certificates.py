@@ -1,0 +1,56 @@
+"""What was measured of a model set: `certified` in modelset.json, precision -> encoder -> figures.
+
+The set's digest does not cover it. A measurement of other files than the set has now is void.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from virnucpro.errors import InputError
+from virnucpro.model_sets.description import ModelSet
+from virnucpro.model_sets.json_file import with_member
+
+KEY = "certified"
+Entries = dict[str, dict[str, Any]]  # precision -> encoder -> figures and what they depend on
+
+
+def valid_entries(model_set: ModelSet) -> Entries:
+    """Return what was measured of the files that the set has now."""
+    found = model_set.description.get(KEY)
+    kept: Entries = {}
+    for precision, roles in found.items() if isinstance(found, dict) else ():
+        for role, entry in roles.items() if isinstance(roles, dict) else ():
+            if isinstance(entry, dict) and entry.get("model_set_digest") == model_set.digest:
+                kept.setdefault(precision, {})[role] = entry
+    return kept
+
+
+def certified_precisions(model_set: ModelSet) -> list[str]:
+    """Return the precisions that every encoder passed that was measured in them."""
+    entries = valid_entries(model_set)
+    return sorted(p for p in entries if all(e.get("passed") is True for e in entries[p].values()))
+
+
+def store_entries(model_set: ModelSet, measured: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
+    """Write (precision, encoder, entry) into modelset.json, at once; its other text stays.
+
+    Raises: InputError when the file cannot be written.
+    """
+    entries = valid_entries(model_set)
+    for precision, role, entry in measured:
+        entries.setdefault(precision, {})[role] = entry
+    file = (model_set.folder / "modelset.json").resolve()
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        text = file.read_bytes().decode()
+        value = json.dumps(entries, indent=2, sort_keys=True).replace("\n", "\n  ")
+        temporary.write_bytes(with_member(text, KEY, value).encode())
+        temporary.chmod(file.stat().st_mode)
+        temporary.replace(file)
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be written ({error.strerror}). Copy the model set to a folder of "
+            "yours, and measure that."
+        ) from error

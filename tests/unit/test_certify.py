@@ -1,0 +1,247 @@
+"""`models check --certify`: lower precisions against float32 on a set's weights, kept in the set."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from random_set import write_model_set
+
+from virnucpro.cli import main as cli
+from virnucpro.engine.embed_task import LIBRARY
+from virnucpro.errors import InputError
+from virnucpro.measuring import certify as certify_module
+from virnucpro.measuring.certify import FLOORS, below, certify
+from virnucpro.measuring.parity import cosines, score_measures, vector_measures
+from virnucpro.measuring.real_frames import NUM_FRAMES, RealFrames, real_frames
+from virnucpro.model_sets.certificates import certified_precisions, store_entries, valid_entries
+from virnucpro.model_sets.description import read_model_set
+from virnucpro.model_sets.json_file import with_member
+from virnucpro.task import library_digest
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Short ones, all different."""
+    rng = np.random.default_rng(0)
+    return RealFrames(
+        "made up",
+        ["".join(rng.choice(list("ACGT"), 46)) for _ in range(500)],
+        ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 15)) for _ in range(500)],
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_model_set(tmp_path / "set")
+
+
+def write_frames(folder, frames):
+    for suffix, sequences in ((".fna", frames.dna), (".faa", frames.protein)):
+        lines = [f">f{n}\n{sequence}\n" for n, sequence in enumerate(sequences)]
+        (folder / f"x.frames{suffix}").write_text("".join(lines))
+    return folder / "x.frames.faa"
+
+
+def test_measures_of_vectors():
+    truth = np.array([[10, 1], [10, -1], [10, 2], [10, -2]], np.float32)
+    found = truth + np.array([0, 0.5], np.float32)
+    result = vector_measures(found, truth)
+    assert result["max_abs"] == 0.5
+    assert result["rms"] == pytest.approx(0.5 / 2**0.5)
+    assert result["cosine_min"] > 0.997
+    # the mean of the truth is [10, 0]
+    two = vector_measures(found[:2], truth[:2])
+    assert two["centred_cosine_min"] == 1.0
+    turned = vector_measures(truth[:2][::-1], truth[:2])
+    assert turned["centred_cosine_min"] == -1.0 and turned["cosine_min"] > 0.98
+    assert cosines(truth[:1], truth[:1] * 3) == pytest.approx([1.0])
+
+
+def test_measures_of_scores():
+    truth = np.array([0.1, 0.495, 0.505, 0.6, 0.9], np.float32)
+    found = np.array([0.2, 0.505, 0.495, 0.4, 0.9], np.float32)
+    result = score_measures(found, truth)
+    assert result["score_max_abs"] == pytest.approx(0.2)
+    assert (result["flips"], result["flips_outside_tie"], result["outside_tie"]) == (3, 1, 3)
+
+
+GOOD = {"cosine_min": 1.0, "centred_cosine_min": 1.0, "flips_outside_tie": 0, "outside_tie": 1000}
+
+
+@pytest.mark.parametrize(
+    "precision, change, faults",
+    [
+        ("fp16", {}, []),
+        ("fp16", {"cosine_min": 0.99989}, ["cosine min is 0.999890, below 0.9999"]),
+        ("fp16", {"centred_cosine_min": 0.99}, ["centred cosine min is 0.990000, below 0.999"]),
+        ("fp16", {"flips_outside_tie": 1}, ["1 of 1000 labels change, above 0%"]),
+        ("fp8", {"flips_outside_tie": 10, "centred_cosine_min": 0.5}, []),
+        ("fp8", {"flips_outside_tie": 11}, ["11 of 1000 labels change, above 1%"]),
+        ("fp8", {"cosine_min": float("nan")}, ["cosine min is nan, below 0.999"]),
+        ("bf16", {"cosine_min": 0.998}, ["cosine min is 0.998000, below 0.999"]),
+    ],
+)
+def test_the_floor_of_each_precision(precision, change, faults):
+    assert below(FLOORS[precision], GOOD | change) == faults
+
+
+def test_the_command_measures_prints_and_keeps(folder, frames, capsys):
+    before = (folder / "modelset.json").read_text()
+    argv = ["models", "check", str(folder), "--device", "cpu", "--certify"]
+    assert cli.main([*argv, "--frames", str(write_frames(folder, frames))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "against fp32, 500 frames" in lines[5]
+    assert [line.split()[:2] for line in lines[7:9]] == [["dnabert_s", "bf16"], ["esm2", "bf16"]]
+    assert all(line.endswith("passed") for line in lines[7:9])
+
+    model_set = read_model_set(folder)
+    entry = model_set.description["certified"]["bf16"]["esm2"]
+    assert entry["passed"] is True and entry["faults"] == [] and entry["frames"] == 500
+    assert entry["model_set_digest"] == model_set.digest
+    assert entry["library_digest"] == library_digest(LIBRARY)
+    assert entry["numerics"]["precision"] == "bf16" and entry["numerics"]["engine"]
+    assert entry["device"] and len(entry["date"]) == 10
+    assert 0.99 < entry["figures"]["cosine_min"] < 1
+    # the text before is still there, letter by letter
+    text = (folder / "modelset.json").read_text()
+    assert text.startswith(before.rstrip().removesuffix("}").rstrip())
+    assert {**json.loads(text), "certified": None} == {**json.loads(before), "certified": None}
+    assert certified_precisions(model_set) == ["bf16"]
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_errors_of_either_encoder_go_through_the_classifier(folder, frames, monkeypatch):
+    """A precision that turns DNABERT-S's vectors around changes labels, and ESM-2's does not."""
+    real = certify_module._vectors
+
+    def turned(model_set, role, sequences, device, precision):
+        vectors, numerics = real(model_set, role, sequences, device, "fp32")
+        return (-vectors if (role, precision) == ("dnabert_s", "bf16") else vectors), numerics
+
+    monkeypatch.setattr(certify_module, "_vectors", turned)
+    dna, protein = certify(read_model_set(folder), frames, CPU)
+    assert dna.role == "dnabert_s" and dna.entry["figures"]["flips_outside_tie"] > 10
+    assert not dna.entry["passed"] and "cosine min is -1.000000, below 0.999" in dna.faults
+    assert any("labels change, above 1%" in fault for fault in dna.faults)
+    assert protein.role == "esm2" and protein.entry["figures"]["max_abs"] == 0
+    assert protein.entry["passed"] and protein.entry["figures"]["flips"] == 0
+
+
+def test_what_cannot_run_here_is_told_and_not_kept(folder, frames, monkeypatch, capsys):
+    monkeypatch.setitem(certify_module.PRECISIONS, ("cpu", "esm2"), ("fp8",))
+    real = certify_module.load_engine
+
+    def load(path, sha256, device, precision):
+        if precision == "fp8":
+            raise InputError("--precision fp8: 8-bit products need a newer GPU. Use fp16.")
+        return real(path, sha256, device, precision)
+
+    monkeypatch.setattr(certify_module, "load_engine", load)
+    argv = ["models", "check", str(folder), "--device", "cpu", "--certify"]
+    assert cli.main([*argv, "--frames", str(write_frames(folder, frames))]) == 0
+    assert "cannot be computed here: --precision fp8: 8-bit" in capsys.readouterr().out
+    assert list(read_model_set(folder).description["certified"]) == ["bf16"]
+    assert list(read_model_set(folder).description["certified"]["bf16"]) == ["dnabert_s"]
+
+
+def test_memory_that_runs_out_is_a_reason_and_not_a_crash(folder, frames, monkeypatch):
+    real = certify_module.load_engine
+
+    def load(path, sha256, device, precision):
+        if precision == "bf16" and path.name.startswith("esm2"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried\nmore")
+        return real(path, sha256, device, precision)
+
+    monkeypatch.setattr(certify_module, "load_engine", load)
+    dna, protein = certify(read_model_set(folder), frames, CPU)
+    assert dna.entry and protein.reason == "esm2 in bf16: CUDA out of memory. Tried"
+
+
+def test_measurements_of_other_files_are_dropped(folder):
+    model_set = read_model_set(folder)
+    now = {"passed": True, "model_set_digest": model_set.digest}
+    store_entries(model_set, [("fp16", "esm2", now), ("fp8", "esm2", {**now, "passed": False})])
+    assert certified_precisions(read_model_set(folder)) == ["fp16"]
+    store_entries(read_model_set(folder), [("fp8", "esm2", now)])  # the others stay
+    assert certified_precisions(read_model_set(folder)) == ["fp16", "fp8"]
+    text = (folder / "modelset.json").read_text()
+    other = text.replace(json.loads(text)["components"]["esm2"]["sha256"], "0" * 64)
+    (folder / "modelset.json").write_text(other)
+    assert valid_entries(read_model_set(folder)) == {}
+
+
+def test_a_set_that_cannot_be_written_is_the_users_error(folder, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(InputError, match="cannot be written .Permission denied.*folder of yours"):
+        store_entries(read_model_set(folder), [])
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("{}", '{\n  "c": 1}'),
+        ('{"a": "}"}\n', '{"a": "}",\n  "c": 1}\n'),
+        ('{\r\n "a" : [1, {"c": 2}] ,\r\n "b":"\\"é"\r\n}', '{\r\n "a" : [1, {"c": 2}] ,\r\n "b":"\\"é",\n  "c": 1\r\n}'),
+        ('{"c": {"x": [1]}, "d": 2}', '{"c": 1, "d": 2}'),
+        ('{"b": null, "c":null}', '{"b": null, "c":1}'),
+    ],
+)  # fmt: skip
+def test_one_member_of_an_object_is_changed(text, expected):
+    assert with_member(text, "c", "1") == expected
+    assert json.loads(expected)["c"] == 1
+
+
+def test_frames_of_the_demo_are_many_and_real():
+    for chunk_bp in (300, 500):
+        found = real_frames(None, chunk_bp)
+        assert len(found.dna) == len(found.protein) == NUM_FRAMES and found.source == "demo"
+        assert max(map(len, found.dna)) <= chunk_bp
+        assert len(set(found.protein)) > 0.99 * NUM_FRAMES
+        assert not any("*" in protein for protein in found.protein)
+
+
+def test_frames_of_files_are_taken_evenly(tmp_path, frames):
+    path = write_frames(tmp_path, frames)
+    for given in (path, path.with_suffix(".fna")):
+        found = real_frames(given, 500, count=3)
+        assert found.dna == [frames.dna[i] for i in (0, 250, 499)]
+        assert found.protein == [frames.protein[i] for i in (0, 250, 499)]
+
+
+@pytest.mark.parametrize(
+    "name, protein, words",
+    [
+        ("x.fasta", ">f\nMK\n", "the name must end in .faa or .fna"),
+        ("y.faa", ">f\nMK\n", "y.faa is missing. Both encoders are measured"),
+        ("x.faa", ">g\nMK\n", "x.fna and x.faa hold different frames"),
+        ("x.faa", "", "hold different frames"),
+    ],
+)
+def test_files_that_are_no_frames_are_refused(tmp_path, name, protein, words):
+    (tmp_path / "x.faa").write_text(protein)
+    (tmp_path / "x.fna").write_text(">f\nACGT\n")
+    with pytest.raises(InputError, match=words):
+        real_frames(tmp_path / name, 500)
+
+
+def test_too_few_frames_and_no_use_for_them_are_refused(folder, frames, capsys):
+    few = RealFrames("x.faa", frames.dna[:499], frames.protein[:499])
+    with pytest.raises(InputError, match="x.faa: 499 frames. Give at least 500 to --frames"):
+        list(certify(read_model_set(folder), few, CPU))
+    assert cli.main(["models", "check", str(folder), "--frames", "x.faa"]) == 2
+    assert "--frames: is what --certify measures with" in capsys.readouterr().err
+
+
+def test_a_damaged_set_is_not_certified(folder, frames, capsys):
+    (folder / "esm2.safetensors").write_bytes(b"no")
+    argv = ["models", "check", str(folder), "--device", "cpu", "--certify"]
+    assert cli.main([*argv, "--frames", str(write_frames(folder, frames))]) == 1
+    assert "against fp32" not in capsys.readouterr().out
+    assert "certified" not in json.loads((folder / "modelset.json").read_text())
