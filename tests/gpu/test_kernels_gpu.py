@@ -81,6 +81,7 @@ def test_attention_of_a_sequence_does_not_depend_on_its_neighbours(name, scheme)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("rows", "inner", "width"), [(1024, 96, 384), (200, 480, 1920), (2048, 320, 1280)])  # fmt: skip
 def test_product_with_gelu(rows, inner, width, dtype):
+    large_card()
     from virnucpro.kernels.linear import linear_gelu
 
     x, weight, bias = (
@@ -92,7 +93,15 @@ def test_product_with_gelu(rows, inner, width, dtype):
     assert error(linear_gelu(x, weight, bias), expected) < ROUNDING[dtype]
 
 
+def large_card():
+    from virnucpro.models.fused import EPILOGUE_CAPABILITIES
+
+    if torch.cuda.get_device_capability()[0] not in EPILOGUE_CAPABILITIES:
+        pytest.skip("needs the tensor copy engine and 180 kB of shared memory")
+
+
 def test_product_with_gated_gelu():
+    large_card()
     from virnucpro.kernels.linear import interleave, linear_geglu
 
     x, weight = random(500, 192), random(2 * 768, 192, scale=0.1)

@@ -47,14 +47,14 @@ def test_windows_change_neither_bytes_nor_order(model, sequences, monkeypatch, c
 
 
 def test_a_window_that_fills_no_batch_waits(sequences, monkeypatch):
-    """7 sequences of about 70 tokens are about 490: batches of 512 close over windows."""
+    """7 sequences of about 70 tokens are about 490: most windows fill no batch of 512."""
     monkeypatch.setattr(embed_module, "WINDOW", 7)
     batches = list(embed_module._batches(TOKENIZER, sequences, BUDGET))
     fills = [sum(batch.lengths) / batch.num_tokens for batch in batches]
     assert sorted(row for batch in batches for row in batch.rows) == list(range(len(sequences)))
     assert {batch.num_tokens for batch in batches} == {BUDGET}
-    emptier = [fill for fill in fills if fill < embed_module.FULL]
-    assert len(emptier) <= 4 and len(batches) > 40  # of the last window alone
+    assert len(batches) > 40 and np.mean(fills[:-1]) > 0.9
+    assert min(fills[:-1]) > 0.75  # only the very last batch may be nearly empty
     for batch in batches:
         assert batch.lengths == [len(sequences[row]) + 2 for row in batch.rows]
         assert batch.lengths == sorted(batch.lengths)

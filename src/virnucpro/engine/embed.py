@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PROGRESS_INTERVAL_S = 10.0
 WINDOW = 8192  # sequences that are tokenised and packed together
-FULL = 0.99  # a batch that is emptier waits for the next window
+EXACT_TOKEN_BUDGET = 2048  # where half precision overflowed: a few sequences, in float32
 PREPARED_BATCHES = 4  # tokenised and packed ahead of the GPU
 LAUNCHED_BATCHES = 2  # whose vectors are not fetched yet
 
@@ -134,15 +134,22 @@ def embed(
         log.info("%d of %d vectors overflowed: computing them in float32", len(bad), len(vectors))
         again = [distinct[row] for row in bad.tolist()]
         wide = exact() if exact else _widened(model)
-        vectors[bad] = embed(wide, tokenizer, again, token_budget, threads=threads).distinct
+        first_names = [_name(row, row_of, names) for row in bad.tolist()]
+        vectors[bad] = embed(
+            wide, tokenizer, again, EXACT_TOKEN_BUDGET, names=first_names, threads=threads
+        ).distinct
     elif len(bad):
-        first = int(np.flatnonzero(row_of == bad[0])[0])
         raise InputError(
-            f"sequence {names[first] if names else f'number {first + 1}'}: its vector is not "
-            f"finite, in float32 either ({len(bad)} such sequences). The sequence is empty or the "
-            "model set is damaged."
+            f"sequence {_name(int(bad[0]), row_of, names)}: its vector is not finite, in float32 "
+            f"either ({len(bad)} such sequences). It is empty, or the model set is damaged."
         )
     return Embeddings(vectors, row_of, num_tokens, overflowed, clock.busy_share())
+
+
+def _name(row: int, row_of: np.ndarray, names: Sequence[str] | None) -> str:
+    """Return the name of the first sequence of a distinct row."""
+    first = int(np.flatnonzero(row_of == row)[0])
+    return names[first] if names else f"number {first + 1}"
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ class _Batch:
 
 
 def _batches(tokenizer: Tokenizer, sequences: list[str], token_budget: int) -> Iterator[_Batch]:
-    """Yield all sequences in batches; what does not fill one waits for the next window."""
+    """Yield all sequences in batches; the last, emptiest one of a window waits for the next."""
     rows: list[int] = []
     ids: list[Ids] = []
     for start in range(0, len(sequences), WINDOW):
@@ -181,9 +188,9 @@ def _batches(tokenizer: Tokenizer, sequences: list[str], token_budget: int) -> I
         is_last = start + WINDOW >= len(sequences)
         waiting: list[int] = []
         lengths = [len(part) for part in ids]
-        for plan in pack(lengths, token_budget):
-            fill = sum(lengths[i] for i in plan.members) / plan.num_tokens
-            if fill < FULL and not is_last:
+        plans = pack(lengths, token_budget)
+        for plan in plans:
+            if plan is plans[-1] and not is_last:
                 waiting += plan.members
             else:
                 members = plan.members

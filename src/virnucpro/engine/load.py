@@ -9,6 +9,7 @@ import torch
 
 from virnucpro.engine.device import (
     DTYPES,
+    MEMORY_SHARE,
     fix_numerics,
     numerics_key,
     token_budget,
@@ -94,10 +95,19 @@ def load_engine(
     )  # fmt: skip
 
     def exact() -> Model:
-        return load_component(path, sha256, device)
+        return load_component(path, sha256, _device_with_room(encoder, device))
 
     numerics = numerics_key(device, precision, budget, path_name, encoder.attention)
     return Engine(encoder, model, budget, numerics, exact)
+
+
+def _device_with_room(encoder: Encoder, device: torch.device) -> torch.device:
+    """Return the GPU where it holds an encoder once more in float32, else the CPU."""
+    if device.type == "cpu":
+        return device
+    more = sum(weight.numel() * (4 + weight.itemsize) for weight in encoder.parameters())
+    room = MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory
+    return device if more < room else torch.device("cpu")
 
 
 def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:

@@ -47,12 +47,14 @@ class Merges:
         Args:
             merges: left token, right token and the token they make, by ascending rank.
             letters: ASCII code -> token; unknown: token of all others.
+        Raises: ValueError for merges that this algorithm would apply in another order.
         """
         rank = np.full((vocab_size, vocab_size), NO_RANK.value, np.int16)
         made: dict[int, int] = {}
         for number, (left, right, token) in enumerate(merges):
             earlier = max(made.get(left, -1), made.get(right, -1))
-            assert earlier < number and token not in made, "a merge must come after its parts"
+            if earlier >= number or token in made or number >= NO_RANK.value:
+                raise ValueError("its merges do not come one after the other, each after its parts")
             made[token] = number
             rank[left, right] = number
         table = np.full(256, unknown, np.int16)

@@ -24,9 +24,10 @@ from torch import Tensor
 from virnucpro.engine.packing import TILE_ROWS, PackedBatch
 from virnucpro.errors import InputError
 
-# The flash kernel splits longer sequences over blocks when there are few, and then adds in another
-# order: such sequences go one by one, so that how many there are cannot matter.
-MAX_SHARED_LENGTH = 256
+# The flash kernel splits sequences of more than two of its blocks when there are few, and then adds
+# in another order: such sequences go one by one, so that how many there are cannot matter.
+MAX_SHARED_LENGTH, MAX_SHARED_LENGTH_WIDE_HEADS = 256, 128
+WIDE_HEAD = 64  # for wider heads its blocks are half as long
 TABLE_ROWS = 1024  # angle tables have a multiple of it
 TRITON_CAPABILITY = (8, 0)
 FLASH_CAPABILITY = (8, 0)
@@ -82,13 +83,15 @@ def sdpa(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     turn = _rotation(scheme, batch)
     bias = _alibi(scheme, batch, dtype)
     filler = batch.num_tokens - batch.runs[-1].end
+    is_wide = scheme.head_width > WIDE_HEAD
+    most = MAX_SHARED_LENGTH_WIDE_HEADS if is_wide else MAX_SHARED_LENGTH
 
     def attend(qkv: Tensor) -> Tensor:
         q, k, v = _split(qkv, scheme)
         q, k = turn(q), turn(k)
         parts = []
         for run in batch.runs:
-            count = 1 if run.length > MAX_SHARED_LENGTH else run.count
+            count = 1 if run.length > most else run.count
             mask = None if bias is None else bias[None, :, : run.length, : run.length]
             for start in range(run.first_token, run.end, count * run.length):
                 rows = slice(start, start + count * run.length)

@@ -24,8 +24,9 @@ from virnucpro.models.dnabert_s import Layer as DnabertSLayer
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS, TOKEN_DROPOUT_SCALE
 from virnucpro.models.esm2 import Layer as EsmLayer
 
-# The tensor copy engine and its 227 kB of shared memory, which kernels/linear needs
-EPILOGUE_CAPABILITY = (9, 0)
+# What kernels/linear needs: the tensor copy engine, and 180 kB of shared memory, which consumer
+# cards of capability 12 have not
+EPILOGUE_CAPABILITIES = (9, 10)
 
 
 class FusedESM2:
@@ -140,4 +141,5 @@ class FusedDnabertS:
 
 def _has_epilogue(model: ESM2 | DnabertS) -> bool:
     device = next(model.parameters()).device
-    return torch.cuda.get_device_capability(device) >= EPILOGUE_CAPABILITY
+    major, _ = torch.cuda.get_device_capability(device)
+    return major in EPILOGUE_CAPABILITIES

@@ -45,7 +45,11 @@ class GpuBpeTokenizer(BpeTokenizer):
                 (vocabulary[left], vocabulary[right], vocabulary[left + right])
                 for left, right in map(_pair, model["merges"])
             ],
-            {ord(token): number for token, number in vocabulary.items() if len(token) == 1},
+            {
+                ord(token): number
+                for token, number in vocabulary.items()
+                if len(token) == 1 and token.isascii()
+            },
             vocabulary[model["unk_token"]],
             len(vocabulary),
         )
