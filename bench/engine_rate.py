@@ -3,8 +3,7 @@
 Batches of real frames lie ready on the GPU. A round runs the engine (forward, pooling, vectors to
 the host) for about two seconds, then the matrix products of the same model alone (cuBLAS, with
 bias, all layers one after the other, the same number of rows) for about two seconds. Rates are
-real tokens a second over all rounds after a warm-up; filler is not counted. --peers adds what
-others run, for a few seconds each on the same frames.
+real tokens a second over all rounds after a warm-up; filler is not counted.
 
     python bench/engine_rate.py --frames X.frames.faa --model esm2-3B --precision fp16
 """
@@ -78,9 +77,7 @@ def main() -> None:
         "token_budget": budget,
         "attention": args.attention,
         "rounds": rounds,
-        "mean_tokens": round(
-            sum(r for _, _, r in ready) / sum(len(b.cu_seqlens) - 1 for _, b, _ in ready), 1
-        ),
+        "mean_tokens": round(mean_tokens(ready), 1),
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
         "versions": versions(device),
     }

@@ -1,11 +1,11 @@
 """What does each precision cost in exactness? Against the authors' own code in float32.
 
 ESM-2 with random weights of a published size on real frames: fair-esm's forward in float32 is the
-truth. Beside our precisions stands "plain half": transformers' forward in float16 on one sequence
-at a time, what a user would run. Cosines are given raw and after the mean of all vectors is taken
-away, since vectors of one model share a large part. Flips: labels that change, through a linear
-classifier of the vectors whose scores spread like those of a trained one, counted outside +-0.01
-of the tie.
+truth. Beside our precisions stands "plain half": transformers' forward in float16, sequences of
+one length together, what a user would run. Cosines are given raw and after the mean of all vectors
+is taken away, since vectors of one model share a large part. Flips: labels that change, through a
+linear classifier of the vectors whose scores spread like those of a trained one, counted outside
++-0.01 of the tie.
 
     python bench/precision.py --frames X.frames.faa --size 3B
 """
