@@ -20,7 +20,8 @@ demo: setup ## run the pipeline on the demo data
 	    grep --line-buffered -v "WARN: Unrecognized config option 'process"
 
 test: lint ## lint and all tests, the pipeline's too
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/gpu
+	$(VENV)/bin/python -m pytest tests/pipeline
 
 lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, schema = config = help
 	ruff check
