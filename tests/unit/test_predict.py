@@ -241,11 +241,16 @@ def test_a_signal_reaches_nextflow(folder, number):
     with subprocess.Popen(
         [sys.executable, "-m", "virnucpro", "predict", "x.fa.gz"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        # what runs in the background may have inherited that SIGINT is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         while not Path("ready").exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(number)
-        assert process.wait(20) == 41
+        try:
+            assert process.wait(20) == 41
+        finally:
+            process.kill()
     ignored = int(Path("ignored.txt").read_text().split()[1], 16)
     assert not ignored >> (signal.SIGPIPE - 1) & 1  # else a task's `zcat | head` would complain
 
