@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from virnucpro.engine.official import published_state, transformers_state
-from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS
+from virnucpro.engine.official import published_state, transformers_config, transformers_state
+from virnucpro.models.esm2 import ESM2
 
 Hidden = Callable[[Tensor], Tensor]  # ids [N, L] -> hidden states of the last layer [N, L, D]
 
@@ -38,24 +38,8 @@ def transformers_module(model: ESM2, device: torch.device) -> torch.nn.Module:
     """Return transformers' EsmModel in the type of the weights, with float32 frequencies."""
     import transformers
 
-    config, alphabet = model.config, model.config.alphabet
     with torch.device("meta"):
-        peer = transformers.EsmModel(
-            transformers.EsmConfig(
-                vocab_size=len(alphabet),
-                mask_token_id=alphabet.index("<mask>"),
-                pad_token_id=alphabet.index("<pad>"),
-                hidden_size=config.width,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                intermediate_size=4 * config.width,
-                position_embedding_type="rotary",
-                token_dropout=True,
-                emb_layer_norm_before=False,
-                layer_norm_eps=LAYER_NORM_EPS,
-            ),
-            add_pooling_layer=False,
-        )
+        peer = transformers.EsmModel(transformers_config(model), add_pooling_layer=False)
     peer = peer.to(model.embed_tokens.weight.dtype).to_empty(device=device)
     for module in peer.modules():  # buffers that to_empty lost
         if hasattr(module, "inv_freq"):

@@ -104,24 +104,8 @@ class _Transformers(_Official):
         super().__init__(encoder, device)
         import transformers
 
-        config, alphabet = encoder.config, encoder.config.alphabet
         make: Any = transformers.EsmModel
-        self._esm = make(
-            transformers.EsmConfig(
-                vocab_size=len(alphabet),
-                mask_token_id=alphabet.index("<mask>"),
-                pad_token_id=alphabet.index("<pad>"),
-                hidden_size=config.width,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                intermediate_size=4 * config.width,
-                position_embedding_type="rotary",
-                token_dropout=True,
-                emb_layer_norm_before=False,
-                layer_norm_eps=LAYER_NORM_EPS,  # its default is not that of ESM-2
-            ),
-            add_pooling_layer=False,
-        )
+        self._esm = make(transformers_config(encoder), add_pooling_layer=False)
         lost = self._esm.load_state_dict(transformers_state(encoder), strict=False)
         assert not lost.unexpected_keys, lost
         for module in self._esm.modules():  # a checkpoint's own, which need not be the formula's
@@ -132,6 +116,26 @@ class _Transformers(_Official):
     def hidden(self, ids: Tensor) -> Tensor:
         result: Tensor = self._esm(ids, torch.ones_like(ids)).last_hidden_state
         return result
+
+
+def transformers_config(encoder: ESM2) -> Any:
+    """Return the transformers.EsmConfig of an ESM-2 of these sizes."""
+    from transformers import EsmConfig
+
+    config, alphabet = encoder.config, encoder.config.alphabet
+    return EsmConfig(
+        vocab_size=len(alphabet),
+        mask_token_id=alphabet.index("<mask>"),
+        pad_token_id=alphabet.index("<pad>"),
+        hidden_size=config.width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=4 * config.width,
+        position_embedding_type="rotary",
+        token_dropout=True,
+        emb_layer_norm_before=False,
+        layer_norm_eps=LAYER_NORM_EPS,  # its default is not that of ESM-2
+    )
 
 
 def published_state(encoder: ESM2) -> dict[str, Tensor]:
