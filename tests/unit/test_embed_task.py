@@ -4,12 +4,14 @@ import logging
 import runpy
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
-from virnucpro.embeddings.store import read_embeddings
+from virnucpro.embeddings.store import EmbeddingsFile, read_embeddings
+from virnucpro.engine import embed as embed_module
 from virnucpro.engine import embed_task
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import file_sha256, write_component
@@ -138,6 +140,40 @@ def test_memory_that_is_too_small_for_any_batch_has_a_status_of_its_own(
     assert "ran out at 1024 tokens a batch" in (error := capsys.readouterr().err)
     assert "Another program may hold it: try again elsewhere or later." in error
     assert not (folder / "a.esm2.h5").exists()
+
+
+def test_a_slow_writer_stops_no_batch(folder, monkeypatch):
+    """Nothing is written before the tenth batch is computed, yet that one comes."""
+    (folder / "c.frames.faa").write_text("".join(f">c{n}\n{'M' * n}\n" for n in range(500, 520)))
+    forward, write = esm2.ESM2.forward, EmbeddingsFile.write
+    computed, is_tenth = [], threading.Event()
+
+    def compute(self, ids, batch):
+        computed.append(len(ids))
+        if len(computed) == 10:
+            is_tenth.set()
+        return forward(self, ids, batch)
+
+    def wait(self, *arguments):
+        assert is_tenth.wait(10), f"only {len(computed)} batches"
+        write(self, *arguments)
+
+    monkeypatch.setattr(embed_module, "WINDOW", 2)
+    monkeypatch.setattr(esm2.ESM2, "forward", compute)
+    monkeypatch.setattr(EmbeddingsFile, "write", wait)
+    argv = arguments("esm2", "a.frames.faa", "c.frames.faa")
+    assert run_esm2([*argv, "--token-budget", "1024"]) == 0
+    assert len(computed) >= 10 and len(read_embeddings(folder / "c.esm2.h5")[0]) == 20
+
+
+def test_a_failing_writer_fails_the_task(folder, monkeypatch):
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(EmbeddingsFile, "write", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run_esm2(arguments("esm2", "a.frames.faa", "b.frames.faa"))
+    assert not list(folder.glob("*.h5")) and not list(folder.glob(".*.tmp"))
 
 
 def test_running_out_of_memory_while_loading_has_that_status_too(folder, monkeypatch, capsys):

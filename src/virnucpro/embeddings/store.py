@@ -40,25 +40,57 @@ class Provenance:
     num_recomputed: int
 
 
+class EmbeddingsFile:
+    """A file that is written block by block, under a temporary name until it is finished.
+
+    Equal content gives equal bytes, whatever the blocks. One that is neither finished nor given up
+    keeps its temporary name.
+    """
+
+    def __init__(self, path: Path, ids: Sequence[str], width: int) -> None:
+        """Begin a file with room for one vector of `width` numbers for each id."""
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        encoded = [name.encode() for name in ids]
+        id_width = max(map(len, encoded), default=1)
+        self._file = h5py.File(self._temporary, "w")
+        self._vectors = self._file.create_dataset(
+            "embeddings", (len(encoded), width), np.float32, track_times=False
+        )
+        self._file.create_dataset("ids", data=np.array(encoded, f"S{id_width}"), track_times=False)
+
+    def write(self, first_row: int, vectors: np.ndarray) -> None:
+        """Write the vectors [n, width] of some rows."""
+        if len(vectors):  # HDF5 refuses to select nothing
+            self._vectors[first_row : first_row + len(vectors)] = vectors
+
+    def finish(self, provenance: Provenance) -> None:
+        """Add the provenance, and give the file its name."""
+        for field in fields(Provenance):
+            value = getattr(provenance, field.name)
+            is_key = field.name == "numerics"
+            self._file.attrs[field.name] = json.dumps(value, sort_keys=True) if is_key else value
+        self._file.close()
+        self._temporary.replace(self._path)
+
+    def give_up(self) -> None:
+        """Remove what has been written."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
 def write_embeddings(
     path: Path, ids: Sequence[str], embeddings: np.ndarray, provenance: Provenance
 ) -> None:
     """Write the file, complete or not at all; equal content gives equal bytes."""
     assert embeddings.ndim == 2 and len(ids) == len(embeddings), "one vector for each id"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    encoded = [name.encode() for name in ids]
-    width = max(map(len, encoded), default=1)
-    with h5py.File(temporary, "w") as file:
-        for name, data in (
-            ("embeddings", embeddings.astype(np.float32, copy=False)),
-            ("ids", np.array(encoded, dtype=f"S{width}")),
-        ):
-            file.create_dataset(name, data=data, track_times=False)
-        for field in fields(Provenance):
-            value = getattr(provenance, field.name)
-            is_key = field.name == "numerics"
-            file.attrs[field.name] = json.dumps(value, sort_keys=True) if is_key else value
-    temporary.replace(path)
+    file = EmbeddingsFile(path, ids, embeddings.shape[1])
+    try:
+        file.write(0, embeddings)
+        file.finish(provenance)
+    except BaseException:
+        file.give_up()
+        raise
 
 
 def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:

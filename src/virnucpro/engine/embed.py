@@ -7,14 +7,13 @@
 On a GPU one thread launches and another prepares; on a CPU each thread computes whole batches.
 """
 
-import copy
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -82,6 +81,10 @@ class Embeddings:
         return self.distinct_num_tokens[self.row_of]
 
 
+# Told after each batch, and at the end: the embeddings so far, and bool [m], which rows are final.
+OnRows = Callable[[Embeddings, np.ndarray], None]
+
+
 def embed(
     model: Model,
     tokenizer: Tokenizer,
@@ -91,6 +94,7 @@ def embed(
     names: Sequence[str] | None = None,
     threads: int = 1,
     exact: Callable[[], Model] | None = None,
+    on_rows: OnRows | None = None,
 ) -> Embeddings:
     """Embed each sequence; identical ones once.
 
@@ -101,8 +105,9 @@ def embed(
         names: of the sequences, for messages.
         threads: CPU threads. Each computes whole batches by itself, so that their number cannot
             change how a sum is split.
-        exact: makes the float32 model for what half precision cannot hold; default: the same
-            weights, widened.
+        exact: makes the float32 model for what half precision cannot hold; a model of half
+            precision must have it.
+        on_rows: takes vectors as they come.
     Raises: InputError naming a sequence whose vector is not finite even in float32;
         GpuMemoryError.
     """
@@ -110,8 +115,16 @@ def embed(
     row_of = np.array([rows.setdefault(s, len(rows)) for s in sequences], dtype=np.int64)
     distinct = list(rows)
     width, dtype, device = _described(model)
-    vectors = np.empty((len(distinct), width), dtype=np.float32)
-    num_tokens = np.zeros(len(distinct), dtype=np.int64)
+    assert exact or dtype == torch.float32, "half precision may overflow"
+    found = Embeddings(
+        np.empty((len(distinct), width), np.float32),
+        row_of,
+        np.zeros(len(distinct), np.int64),
+        np.zeros(len(distinct), bool),
+        float("nan"),
+    )
+    is_final = np.zeros(len(distinct), bool)
+    tell = on_rows or (lambda *_: None)
     progress = _Progress(len(distinct))
     batches = _batches(tokenizer, distinct, token_budget)
     clock = _GpuClock()
@@ -120,30 +133,34 @@ def embed(
     else:
         results = _run_on_cpu(model, batches, tokenizer.filler_id, threads)
     try:
-        for batch, result in results:
-            vectors[batch.rows] = result
-            num_tokens[batch.rows] = batch.lengths
+        for batch, vectors in results:
+            found.distinct[batch.rows] = vectors
+            found.distinct_num_tokens[batch.rows] = batch.lengths
+            is_final[batch.rows] = np.isfinite(vectors).all(axis=1)
             progress.add(batch)
+            tell(found, is_final)
     except torch.OutOfMemoryError as error:
         raise GpuMemoryError(
             f"GPU memory ran out at {token_budget} tokens a batch ({str(error).splitlines()[0]})."
         ) from error
-    overflowed: np.ndarray = np.logical_not(np.isfinite(vectors).all(axis=1))
-    bad = np.flatnonzero(overflowed)
-    if len(bad) and dtype != torch.float32:
-        log.info("%d of %d vectors overflowed: computing them in float32", len(bad), len(vectors))
-        again = [distinct[row] for row in bad.tolist()]
-        wide = exact() if exact else _widened(model)
-        first_names = [_name(row, row_of, names) for row in bad.tolist()]
-        vectors[bad] = embed(
-            wide, tokenizer, again, EXACT_TOKEN_BUDGET, names=first_names, threads=threads
-        ).distinct
-    elif len(bad):
+    bad = np.flatnonzero(~is_final)
+    if len(bad) and dtype == torch.float32:
         raise InputError(
             f"sequence {_name(int(bad[0]), row_of, names)}: its vector is not finite, in float32 "
             f"either ({len(bad)} such sequences). It is empty, or the model set is damaged."
         )
-    return Embeddings(vectors, row_of, num_tokens, overflowed, clock.busy_share())
+    if len(bad):
+        assert exact
+        log.info("%d of %d vectors overflowed: computing them in float32", len(bad), len(distinct))
+        again = [distinct[row] for row in bad.tolist()]
+        first_names = [_name(row, row_of, names) for row in bad.tolist()]
+        found.distinct[bad] = embed(
+            exact(), tokenizer, again, EXACT_TOKEN_BUDGET, names=first_names, threads=threads
+        ).distinct
+        found.recomputed[bad] = True
+        is_final[bad] = True
+    tell(found, is_final)
+    return replace(found, gpu_busy=clock.busy_share())
 
 
 def _name(row: int, row_of: np.ndarray, names: Sequence[str] | None) -> str:
@@ -307,23 +324,11 @@ def _ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
 
 def _described(model: Model) -> tuple[int, torch.dtype, torch.device]:
     """Return width, type and device of a model."""
-    module = _module_of(model)
-    weight = next(module.parameters())
-    return module.config.width, weight.dtype, weight.device
-
-
-def _module_of(model: Model) -> ESM2 | DnabertS:
-    """Return the module that holds the weights."""
-    if isinstance(model, (ESM2, DnabertS)):
-        return model
-    fused: FusedESM2 | FusedDnabertS = model  # type: ignore[assignment]
-    return fused.model
-
-
-def _widened(model: Model) -> Model:
-    module = copy.deepcopy(_module_of(model)).float()
-    module.attention = "sdpa"
-    return module
+    if not isinstance(model, (ESM2, DnabertS)):
+        fused: FusedESM2 | FusedDnabertS = model  # type: ignore[assignment]
+        model = fused.model
+    weight = next(model.parameters())
+    return model.config.width, weight.dtype, weight.device
 
 
 class _Progress:

@@ -7,16 +7,20 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from virnucpro import task
-from virnucpro.embeddings.store import Provenance, write_embeddings
+from virnucpro.embeddings.store import Provenance
 from virnucpro.engine import device as devices
 from virnucpro.engine.embed import Embeddings, embed
 from virnucpro.engine.load import ENGINES, Engine, load_engine
+from virnucpro.engine.outputs import Output, Outputs
 from virnucpro.errors import InputError
 from virnucpro.models import attention
 from virnucpro.models.component import Encoder, check_sha256
@@ -96,44 +100,48 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     asked = "fp32" if is_official and args.precision == "auto" else args.precision
     precision = devices.choose_precision(asked, device)
     watch = Stopwatch()
-    files = [read_frames(path) for path in args.frames]
-    watch.lap("read_s")
-    engine = load_engine(
-        args.encoder,
-        args.encoder_sha256,
-        device,
-        precision,
-        attention_name=args.attention,
-        engine=args.engine,
-        budget=args.token_budget,
-    )
-    if engine.encoder.architecture != kind.architecture:
-        found = engine.encoder.architecture
-        raise InputError(f"{args.encoder}: holds {found}, not {kind.architecture}.")
-    watch.lap("load_s")
+    with ThreadPoolExecutor(1, "read") as pool:
+        reading = pool.submit(lambda: [read_frames(path) for path in args.frames])
+        engine = load_engine(
+            args.encoder,
+            args.encoder_sha256,
+            device,
+            precision,
+            attention_name=args.attention,
+            engine=args.engine,
+            budget=args.token_budget,
+        )
+        if engine.encoder.architecture != kind.architecture:
+            found = engine.encoder.architecture
+            raise InputError(f"{args.encoder}: holds {found}, not {kind.architecture}.")
+        files = reading.result()
+    watch.lap("read_and_load_s")
     names = [name for ids, _ in files for name in ids]
     sequences = [sequence for _, sequences in files for sequence in sequences]
     tokenizer_file = getattr(args, "tokenizer", None)
     tokenizer_sha256 = getattr(args, "tokenizer_sha256", "").lower()
     tokenizer = load_tokenizer(engine.encoder, device, tokenizer_file, tokenizer_sha256)
-    result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads)
-    watch.lap("embed_s")
-    start = 0
-    for target, (ids, _) in zip(targets, files, strict=True):
-        rows = result.row_of[start : start + len(ids)]
-        start += len(ids)
+    outputs = [Output(Path(target), ids) for target, (ids, _) in zip(targets, files, strict=True)]
+    attempts: list[Outputs] = []
+
+    def write(engine: Engine) -> Outputs:
         provenance = Provenance(
             architecture=kind.architecture,
             component_sha256=args.encoder_sha256.lower(),
             tokenizer_sha256=tokenizer_sha256,
             library_digest=task.library_digest(LIBRARY),
             numerics=engine.numerics,
-            num_tokens=int(result.distinct_num_tokens[rows].sum()),
-            num_recomputed=int(result.recomputed[rows].sum()),
+            num_tokens=0,
+            num_recomputed=0,
         )
-        write_embeddings(Path(target), ids, result.distinct[rows], provenance)
-    watch.lap("write_s")
+        attempts.append(Outputs(outputs, provenance))
+        return attempts[-1]
+
+    result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads, write)
+    watch.lap("embed_s")
     counts = {
+        "write_s": round(attempts[-1].write_s, 3),  # beside embedding
+        "waited_for_writer_s": round(attempts[-1].waited_s, 3),  # a part of embed_s
         "sequences": len(sequences),
         "distinct": len(result.distinct),
         "tokens": int(result.distinct_num_tokens.sum()),
@@ -159,24 +167,29 @@ class Stopwatch:
 
 
 def embed_within_memory(
-    engine: Engine, tokenizer: Tokenizer, sequences: list[str], names: list[str], threads: int
-) -> tuple[Embeddings, Engine]:
+    engine: Engine, tokenizer: Tokenizer, sequences: list[str], names: list[str], threads: int,
+    write: Callable[[Engine], Outputs] | None = None,
+) -> tuple[Embeddings, Engine]:  # fmt: skip
     """Embed; when GPU memory runs out begin again with batches of half the tokens.
 
+    Args:
+        write: makes what writes the vectors of an attempt.
     Returns: the embeddings, and the engine with the budget that made all of them.
     Raises: GpuMemoryError when the smallest batch does not fit either.
     """
     while True:
         try:
-            result = embed(
-                engine.model,
-                tokenizer,
-                sequences,
-                engine.token_budget,
-                names=names,
-                threads=threads,
-                exact=engine.exact,
-            )
+            with write(engine) if write else nullcontext() as on_rows:
+                result = embed(
+                    engine.model,
+                    tokenizer,
+                    sequences,
+                    engine.token_budget,
+                    names=names,
+                    threads=threads,
+                    exact=engine.exact,
+                    on_rows=on_rows,
+                )
             return result, engine
         except devices.GpuMemoryError as error:
             if engine.token_budget // 2 < devices.MIN_TOKEN_BUDGET:

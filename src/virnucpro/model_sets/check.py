@@ -88,7 +88,8 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
             )
         tokenizer = bpe
     first, second = (
-        embed(engine.model, tokenizer, frames, engine.token_budget).vectors for _ in range(2)
+        embed(engine.model, tokenizer, frames, engine.token_budget, exact=engine.exact).vectors
+        for _ in range(2)
     )
     if first.tobytes() != second.tobytes():
         raise InputError(
