@@ -1,26 +1,32 @@
 """The whole embedding command, as the pipeline runs it: frame files in, HDF5 out.
 
-Writes a component with random weights of a published size, repeats real frames (each copy changed
-by one letter, so that none is a duplicate) until they hold --tokens tokens, and runs the script in
-bin/ on them; --gpus N runs N such processes at once, one a GPU. Rates count real tokens.
+Writes a component with random weights of a published size and frame files of real frames, repeated
+with one letter changed for each copy so that none is a duplicate, --shard-tokens tokens a file, and
+runs the script in bin/ on them; --gpus N runs N such processes at once, one a GPU. The first run,
+of --tokens tokens, compiles the kernels and finds the rate; the second one has as many tokens as
+fill --seconds at that rate, or --tokens again. Rates count real tokens; gpu_busy is the share of
+the time between the first and the last batch in which one was launched and not finished.
 
-    python bench/command.py --frames X.frames.faa --model esm2-3B --tokens 2000000
+    python bench/command.py --frames X.frames.faa --model esm2-3B --seconds 180
 """
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from encoders import RESULTS, ROOT, frames, random_dnabert_s, random_esm2, versions, write_result
+from encoders import ROOT, frames, parser_of, random_dnabert_s, random_esm2, write_result
 
 from virnucpro.models.component import write_component
 
@@ -31,22 +37,21 @@ TOKENS_A_LETTER = {"esm2": 1.0, "dnabert_s": 0.215}  # BPE: bench/tokens_per_bp.
 
 def main() -> None:
     """Parse, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", type=Path, required=True)
-    parser.add_argument(
-        "--tokenizer", type=Path, default=ROOT / "models/compact-500/tokenizer.json"
-    )
+    parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument("--model", default="esm2-3B", help="esm2-SIZE or dnabert_s")
     parser.add_argument("--precision", default="fp16")
-    parser.add_argument("--tokens", type=float, default=2e6)
+    parser.add_argument("--tokens", type=float, default=2e6, help="of a GPU, in the first run")
+    parser.add_argument("--seconds", type=float, help="of the second run, while embedding")
+    parser.add_argument("--shard-tokens", type=float, default=5e6, help="of a frame file")
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--device", default="cuda")
     parser.add_argument("--weights", choices=("fp32", "fp16"), default="fp16", help="in the file")
-    parser.add_argument("--repeat", type=int, default=2, help="runs; the first one compiles")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     kind = "dnabert_s" if args.model == "dnabert_s" else "esm2"
-    device = torch.device("cuda")
+    device = torch.device(args.device)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         encoder = work / "encoder.safetensors"
@@ -57,43 +62,71 @@ def main() -> None:
             model = random_esm2(args.model.removeprefix("esm2-"), device, dtype)
         write_component(encoder, model, dtype)
         del model
-        torch.cuda.empty_cache()
-        inputs = write_frames(args, kind, work)
+        if args.device == "cuda":
+            torch.cuda.empty_cache()
         command = command_for(args, kind, encoder)
-        runs = [run_all(command, inputs, work) for _ in range(args.repeat)]
+        runs = [measure(args, kind, command, args.tokens, work / "first")]
+        wanted = args.tokens
+        if args.seconds:  # a short run is slower than a long one: it warms up
+            wanted = 1.1 * args.seconds * min(runs[0]["tokens_per_s_embedding"])
+        runs.append(measure(args, kind, command, wanted, work / "second"))
     result = {
         "what": f"{args.model} {args.precision}, {args.gpus} GPU, weights stored in {args.weights}",
         "runs": runs,
-        "input_sequences": [count for _, count in inputs],
-        "versions": versions(device),
     }
     name = f"command_{args.model}_{args.precision}_{args.gpus}gpu_{args.frames.name.split('.')[0]}"
-    write_result(name, result, args.out)
+    write_result(name, result, args, device, __doc__)
 
 
-def write_frames(args: argparse.Namespace, kind: str, work: Path) -> list[tuple[Path, int]]:
-    """Write a frame file for each GPU; return them with their number of sequences."""
-    real = frames(args.frames)
+def measure(
+    args: argparse.Namespace, kind: str, command: list[str], tokens: float, work: Path
+) -> dict[str, Any]:
+    """Run the command on so many tokens a GPU, in a folder of its own that is removed after."""
+    work.mkdir()
+    inputs = [write_frames(args, kind, tokens, gpu, work) for gpu in range(args.gpus)]
+    result = run_all(command, inputs, work)
+    written = sum(path.stat().st_size for path in work.glob("*.h5"))
+    shutil.rmtree(work)
+    return {**result, "frame_files": sum(map(len, inputs)), "written_gb": round(written / 1e9, 2)}
+
+
+def write_frames(
+    args: argparse.Namespace, kind: str, tokens: float, gpu: int, work: Path
+) -> list[Path]:
+    """Write frame files of so many tokens together, no sequence twice; return them."""
     suffix = "faa" if kind == "esm2" else "fna"
-    files = []
-    for gpu in range(args.gpus):
-        path = work / f"gpu{gpu}.frames.{suffix}"
-        tokens, count, copy = 0.0, 0, 0
-        with path.open("w") as out:
-            while tokens < args.tokens:
-                letter = LETTERS[kind][(copy + gpu * 7) % len(LETTERS[kind])]
-                place = copy // len(LETTERS[kind]) + 1
-                for sequence in real:
-                    out.write(
-                        f">s{gpu}_{count}\n{sequence[:place]}{letter}{sequence[place + 1 :]}\n"
-                    )
-                    tokens += len(sequence) * TOKENS_A_LETTER[kind] + 2
-                    count += 1
-                    if tokens >= args.tokens:
-                        break
-                copy += 1
-        files.append((path, count))
+    files: list[Path] = []
+    sequences = distinct(frames(args.frames), LETTERS[kind], gpu)
+    left, count = tokens, 0
+    while left > 0:
+        files.append(work / f"gpu{gpu}_{len(files):03}.frames.{suffix}")
+        room = min(args.shard_tokens, left)
+        left -= room
+        with files[-1].open("w") as out:
+            while room > 0:
+                sequence = next(sequences)
+                out.write(f">s{gpu}_{count}\n{sequence}\n")
+                room -= len(sequence) * TOKENS_A_LETTER[kind] + 2
+                count += 1
     return files
+
+
+def distinct(real: list[str], letters: str, gpu: int) -> Iterator[str]:
+    """Yield real sequences, then copies with one more letter replaced in each round.
+
+    Round r replaces the letter at place r // number of letters; other GPUs start elsewhere in the
+    alphabet. The few that equal another one are left out.
+    """
+    seen: set[int] = set()
+    for number in itertools.count():
+        place, turn = divmod(number, len(letters))
+        letter = letters[(turn + 7 * gpu) % len(letters)]
+        for sequence in real:
+            at = place % len(sequence)
+            changed = f"{sequence[:at]}{letter}{sequence[at + 1 :]}"
+            if (key := hash(changed)) not in seen:
+                seen.add(key)
+                yield changed
 
 
 def command_for(args: argparse.Namespace, kind: str, encoder: Path) -> list[str]:
@@ -114,15 +147,8 @@ def command_for(args: argparse.Namespace, kind: str, encoder: Path) -> list[str]
             "--tokenizer-sha256",
             digest(args.tokenizer),
         ]
-    return [
-        *command,
-        "--device",
-        "cuda",
-        "--precision",
-        args.precision,
-        "--threads",
-        str(args.threads),
-    ]
+    command += ["--device", args.device, "--precision", args.precision]
+    return [*command, "--threads", str(args.threads)]
 
 
 def digest(path: Path) -> str:
@@ -131,27 +157,27 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def run_all(command: list[str], inputs: list[tuple[Path, int]], work: Path) -> dict[str, Any]:
+def run_all(command: list[str], inputs: list[list[Path]], work: Path) -> dict[str, Any]:
     """Run one process a GPU at the same time; return wall seconds and what each logged."""
     start = time.perf_counter()
-    processes = []
-    for gpu, (path, _) in enumerate(inputs):
+    processes, logs = [], [work / f"gpu{gpu}.log" for gpu in range(len(inputs))]
+    for gpu, (paths, log) in enumerate(zip(inputs, logs, strict=True)):
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)}
-        processes.append(
-            subprocess.Popen(
-                [*command, "--frames", str(path)], cwd=work, env=environment, text=True,
-                stderr=subprocess.PIPE,
-            )
-        )  # fmt: skip
-    logs = [process.communicate()[1] for process in processes]
+        with log.open("w") as out:
+            processes.append(
+                subprocess.Popen([*command, "--frames", *map(str, paths)], cwd=work,
+                                 env=environment, stderr=out)
+            )  # fmt: skip
+    statuses = [process.wait() for process in processes]
     wall = time.perf_counter() - start
-    for process, text in zip(processes, logs, strict=True):
-        if process.returncode:
+    texts = [log.read_text() for log in logs]
+    for status, text in zip(statuses, texts, strict=True):
+        if status:
             raise SystemExit(text)
     stages = [
-        json.loads(line) for text in logs for line in re.findall(r"^stages: (.+)$", text, re.M)
+        json.loads(line) for text in texts for line in re.findall(r"stages: (.+)$", text, re.M)
     ]
-    rates = [float(rate) for text in logs for rate in re.findall(r"(\d+) tokens/s", text)[-1:]]
+    rates = [float(rate) for text in texts for rate in re.findall(r"(\d+) tokens/s", text)[-1:]]
     tokens = sum(stage["tokens"] for stage in stages)
     return {
         "wall_s": round(wall, 2),

@@ -7,14 +7,13 @@ one batch, which is how it is run; ours computes a batch a thread. Rates count r
     python bench/cpu.py --frames A.frames.faa B.frames.faa --size 8M --threads 2
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from encoders import RESULTS, frames, random_esm2, versions, write_result
+from encoders import frames, parser_of, random_esm2, write_result
 from oracles import transformers_module
 
 from virnucpro.engine import device as devices
@@ -27,13 +26,12 @@ PAD = 1
 
 def main() -> None:
     """Parse, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", type=Path, nargs="+", required=True)
     parser.add_argument("--size", default="8M")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--count", type=int, default=600, help="frames of each set")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device("cpu")
@@ -58,8 +56,8 @@ def main() -> None:
         rows[name] = {**rates, "ratio": round(times["transformers"] / times["virnucpro"], 3)}
         print(f"{name:12}", rows[name])
     result = {"what": f"esm2-{args.size} on a CPU, fp32, {args.threads} threads, real tokens/s",
-              "rows": rows, "versions": versions(device)}  # fmt: skip
-    write_result(f"cpu_esm2-{args.size}", result, args.out)
+              "rows": rows}  # fmt: skip
+    write_result(f"cpu_esm2-{args.size}", result, args, device, __doc__)
 
 
 def alternate(works: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:

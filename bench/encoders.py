@@ -1,8 +1,11 @@
 """What the benchmarks share: encoders of the published sizes with random weights, real frames."""
 
+import argparse
 import json
 import platform
+import shlex
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -59,23 +62,72 @@ def frames(path: Path, count: int | None = None) -> list[str]:
     return read_frames(path)[1][:count]
 
 
-def versions(device: torch.device) -> dict[str, Any]:
+def parser_of(protocol: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(
+        description=protocol, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
+    parser.add_argument("--commit", help="of the code, where git does not know it")
+    return parser
+
+
+def write_result(
+    name: str,
+    result: dict[str, Any],
+    args: argparse.Namespace,
+    device: torch.device,
+    protocol: str | None,
+) -> None:
+    """Write a result with its provenance as JSON, and print it as one line.
+
+    Args:
+        args: from parser_of. protocol: the script's docstring.
+    """
+    whole = result | {
+        "protocol": " ".join((protocol or "").split()),
+        "command": _command(),
+        "versions": versions(device, args.commit),
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    target = args.out / f"{name}.json"
+    temporary = target.with_suffix(".tmp")
+    temporary.write_text(json.dumps(whole, indent=2) + "\n")
+    temporary.replace(target)
+    print(json.dumps(whole), flush=True)
+
+
+def _command() -> str:
+    """Return the command line, of paths their names alone."""
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return shlex.join(["python", f"bench/{Path(sys.argv[0]).name}", *words])
+
+
+def versions(device: torch.device, commit: str | None = None) -> dict[str, Any]:
     """Return machine, software and commit, for a result's provenance."""
     found = {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "date": date.today().isoformat(),
-        "commit": _run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
+        "commit": commit or _run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
     }
     if device.type == "cuda":
+        found["cuda"] = str(torch.version.cuda)
         found["device"] = torch.cuda.get_device_name(device)
         found["driver"] = _run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
         found["power_limit"] = _run(
             "nvidia-smi", "--query-gpu=power.limit", "--format=csv,noheader"
         )
     else:
-        found["device"] = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+        found["device"] = f"{_cpu_name()}, {torch.get_num_threads()} threads"
     return found
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def _run(*command: str) -> str:
@@ -84,10 +136,3 @@ def _run(*command: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip().splitlines()[0]
-
-
-def write_result(name: str, result: dict[str, Any], folder: Path = RESULTS) -> None:
-    """Write a result as JSON, and print it as one line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result))

@@ -16,14 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from encoders import (
-    RESULTS,
-    frames,
-    random_dnabert_s,
-    random_esm2,
-    versions,
-    write_result,
-)
+from encoders import ROOT, frames, parser_of, random_dnabert_s, random_esm2, write_result
 from torch import Tensor
 
 from virnucpro.engine import device as devices
@@ -35,67 +28,97 @@ from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 
 ROUND_S = 2.0
 Ready = tuple[Tensor, PackedBatch, int]  # ids, batch, real tokens
+Linear = tuple[Tensor, Tensor | None]  # weight, bias
 
 
 def main() -> None:
     """Parse, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, default=Path("models/compact-500/tokenizer.json"))
+    parser.add_argument(
+        "--tokenizer", type=Path, default=ROOT / "models/compact-500/tokenizer.json"
+    )
     parser.add_argument("--model", default="esm2-3B", help="esm2-SIZE or dnabert_s")
     parser.add_argument("--precision", default="fp16", choices=("fp16", "bf16", "fp8"))
     parser.add_argument("--attention", default="triton")
     parser.add_argument("--budget", type=int)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     device = torch.device("cuda")
     devices.fix_numerics()
     dtype = devices.DTYPES[args.precision]
-    model, tokenizer = make(args, device, dtype)
-    budget = args.budget or devices.token_budget(model.model, args.precision, device)
+    plain, tokenizer = make(args, device, dtype)
+    budget = args.budget or devices.token_budget(plain, args.precision, device)
+    weights = linears(plain)
+    model = fused(plain, args.precision)
     ready, logical = prepare(tokenizer, frames(args.frames), budget, device)
+    result = {
+        "what": f"{args.model} {args.precision}",
+        **rates(model, weights, ready, logical, args.seconds),
+        "attention": args.attention,
+    }
+    name = f"engine_rate_{args.model}_{args.precision}_{round(result['mean_tokens'])}tok"
+    write_result(name, result, args, device, __doc__)
+
+
+def rates(
+    model: Any, weights: list[Linear], ready: list[Ready], logical: float, seconds: float
+) -> dict[str, Any]:
+    """Return what engine and products reach in turns.
+
+    Args:
+        model: the fused form. weights: of its products.
+        logical: share of real tokens among those of the batches.
+    """
 
     def engine(batch: Ready) -> None:
         ids, packed, _ = batch
         model.pool(model(ids, packed), packed).to("cpu", non_blocking=True)
 
-    x = {w: torch.randn(budget, w, device=device, dtype=dtype) for w in inner_widths(model.model)}
-
     def products(batch: Ready) -> None:
-        for linear in linears(model.model):
-            F.linear(x[linear.in_features], linear.weight, linear.bias)
+        for weight, bias in weights:
+            F.linear(x[weight.shape[1]], weight, bias)
 
     with torch.inference_mode():
-        rates, rounds = alternate({"engine": engine, "products": products}, ready, args.seconds)
-    result = {
-        "what": f"{args.model} {args.precision}",
-        "tokens_per_s": round(rates["engine"]),
-        "products_tokens_per_s": round(rates["products"] * logical),
-        "share_of_products": round(rates["engine"] / (rates["products"] * logical), 4),
+        torch.cuda.reset_peak_memory_stats()
+        for batch in ready[:3]:
+            engine(batch)
+        torch.cuda.synchronize()
+        peak_gib = torch.cuda.max_memory_allocated() / 2**30  # before the inputs of the products
+        budget, like = ready[0][0].shape[0], weights[0][0]
+        x = {w: torch.randn(budget, w, device=like.device, dtype=like.dtype)
+             for w in {weight.shape[1] for weight, _ in weights}}  # fmt: skip
+        found, rounds = alternate({"engine": engine, "products": products}, ready, seconds)
+    return {
+        "tokens_per_s": round(found["engine"]),
+        "products_tokens_per_s": round(found["products"] * logical),
+        "share_of_products": round(found["engine"] / (found["products"] * logical), 4),
         "fill": round(logical, 4),
         "token_budget": budget,
-        "attention": args.attention,
         "rounds": rounds,
         "mean_tokens": round(mean_tokens(ready), 1),
-        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
-        "versions": versions(device),
+        "peak_gib": round(peak_gib, 2),
     }
-    name = f"engine_rate_{args.model}_{args.precision}_{round(result['mean_tokens'])}tok"
-    write_result(name, result, args.out)
 
 
-def make(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> Any:
-    """Return the fused model and its tokenizer."""
+def make(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Return a plain model of random weights and its tokenizer."""
+    tokenizer: BpeTokenizer | EsmTokenizer
     if args.model == "dnabert_s":
-        plain = random_dnabert_s(device, dtype)
-        plain.attention = args.attention
-        return FusedDnabertS(plain), BpeTokenizer(args.tokenizer)
-    plain = random_esm2(args.model.removeprefix("esm2-"), device, dtype)
+        plain: Any = random_dnabert_s(device, dtype)
+        tokenizer = BpeTokenizer(args.tokenizer)
+    else:
+        plain = random_esm2(args.model.removeprefix("esm2-"), device, dtype)
+        tokenizer = EsmTokenizer(plain.config.alphabet)
     plain.attention = args.attention
-    return (FusedESM2Fp8 if args.precision == "fp8" else FusedESM2)(plain), EsmTokenizer(
-        plain.config.alphabet
-    )
+    return plain, tokenizer
+
+
+def fused(plain: Any, precision: str) -> Any:
+    """Return the form of a model that computes on a GPU."""
+    if plain.architecture == "dnabert_s":
+        return FusedDnabertS(plain)
+    return FusedESM2Fp8(plain) if precision == "fp8" else FusedESM2(plain)
 
 
 def prepare(
@@ -153,14 +176,12 @@ def alternate(
     return {name: tokens[name] / elapsed[name] for name in works}, rounds
 
 
-def linears(model: torch.nn.Module) -> list[torch.nn.Linear]:
-    """Return the linear layers, in the order of the forward pass."""
-    return [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+def linears(model: torch.nn.Module) -> list[Linear]:
+    """Return weight and bias of the products, in the order of the forward pass.
 
-
-def inner_widths(model: torch.nn.Module) -> set[int]:
-    """Return the widths of their inputs."""
-    return {linear.in_features for linear in linears(model)}
+    Take them before a fused form is made, which frees those that it has rounded or reordered.
+    """
+    return [(m.weight, m.bias) for m in model.modules() if isinstance(m, torch.nn.Linear)]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Each runs for --seconds in turn, twice; rates count real tokens, padding never.
     python bench/peers.py --frames X.frames.faa --size 3B
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from encoders import RESULTS, frames, random_esm2, versions, write_result
-from engine_rate import inner_widths, linears, prepare
+from encoders import frames, parser_of, random_esm2, write_result
+from engine_rate import linears, prepare
 from oracles import fair_esm, transformers_module
 from torch import Tensor
 
@@ -36,11 +35,10 @@ Step = Callable[[], int]  # runs a batch, returns its real tokens
 
 def main() -> None:
     """Parse, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", type=Path, required=True)
     parser.add_argument("--size", default="3B")
     parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     device = torch.device("cuda")
     devices.fix_numerics()
@@ -54,8 +52,8 @@ def main() -> None:
     for name, values in rates.items():
         print(f"{name:30}{values[0]:>10}{values[1]:>10} tokens/s")
     result = {"what": f"esm2-{args.size}, real tokens/s, two rounds of {args.seconds} s each",
-              "rates": rates, "versions": versions(device)}  # fmt: skip
-    write_result(f"peers_esm2-{args.size}", result, args.out)
+              "rates": rates}  # fmt: skip
+    write_result(f"peers_esm2-{args.size}", result, args, device, __doc__)
 
 
 def make_steps(size: str, sequences: list[str], device: torch.device) -> dict[str, Step]:
@@ -68,6 +66,7 @@ def make_steps(size: str, sequences: list[str], device: torch.device) -> dict[st
     small = padded_batches(tokens, ORIGINAL_BUDGET // longest, device)
     half = random_esm2(size, device, torch.float16)
     half.attention = "triton"
+    weights = linears(half)
     fused = FusedESM2(half)
     budget = devices.token_budget(half, "fp16", device)
     ready, logical = prepare(tokenizer, sequences, budget, device)
@@ -75,7 +74,8 @@ def make_steps(size: str, sequences: list[str], device: torch.device) -> dict[st
     compiled = torch.compile(transformers_module(half, device))
     large = padded_batches(tokens, TOGETHER, device)
     fixed = padded_batches(tokens, TOGETHER, device, length=longest)
-    inputs = {w: torch.randn(budget, w, device=device).half() for w in inner_widths(half)}
+    widths = {weight.shape[1] for weight, _ in weights}
+    inputs = {width: torch.randn(budget, width, device=device).half() for width in widths}
 
     def engine(batch: tuple) -> int:
         ids, packed, real = batch
@@ -83,8 +83,8 @@ def make_steps(size: str, sequences: list[str], device: torch.device) -> dict[st
         return real
 
     def products(batch: tuple) -> int:
-        for linear in linears(half):
-            F.linear(inputs[linear.in_features], linear.weight, linear.bias)
+        for weight, bias in weights:
+            F.linear(inputs[weight.shape[1]], weight, bias)
         return round(budget * logical)
 
     def others(run: Callable[[Tensor], Tensor]) -> Callable[[tuple], int]:

@@ -10,13 +10,12 @@ linear classifier of the vectors whose scores spread like those of a trained one
     python bench/precision.py --frames X.frames.faa --size 3B
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from encoders import RESULTS, frames, random_esm2, versions, write_result
+from encoders import frames, parser_of, random_esm2, write_result
 from oracles import Hidden, fair_esm, transformers_module
 from torch import Tensor
 
@@ -31,11 +30,10 @@ from virnucpro.models.tokenizers import EsmTokenizer
 
 def main() -> None:
     """Parse, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", type=Path, required=True)
     parser.add_argument("--size", default="3B")
     parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     device = torch.device("cuda")
     devices.fix_numerics()
@@ -61,8 +59,8 @@ def main() -> None:
               f"{row['max_abs']:10.2e}{row['rms']:10.2e}{row['score_max_abs']:8.4f}"
               f"{row['flips_outside_tie']:6d}")  # fmt: skip
     result = {"what": f"esm2-{args.size}, random weights, {len(sequences)} frames against fair-esm",
-              "rows": rows, "versions": versions(device)}  # fmt: skip
-    write_result(f"precision_esm2-{args.size}", result, args.out)
+              "rows": rows}  # fmt: skip
+    write_result(f"precision_esm2-{args.size}", result, args, device, __doc__)
 
 
 def embed_as(model: ESM2, sequences: list[str], precision: str) -> np.ndarray:
@@ -72,7 +70,13 @@ def embed_as(model: ESM2, sequences: list[str], precision: str) -> np.ndarray:
     model.attention = "triton" if is_half else "sdpa"
     runner: Any = (FusedESM2Fp8 if precision == "fp8" else FusedESM2)(model) if is_half else model
     budget = devices.token_budget(model, precision, device)
-    return embed(runner, EsmTokenizer(model.config.alphabet), sequences, budget).vectors
+    tokenizer = EsmTokenizer(model.config.alphabet)
+    return embed(runner, tokenizer, sequences, budget, exact=no_overflow).vectors
+
+
+def no_overflow() -> Any:
+    """Random weights give small numbers: a vector that overflows is a fault."""
+    raise AssertionError("a vector overflowed")
 
 
 def plain_half(half: ESM2, sequences: list[str], device: torch.device) -> np.ndarray:

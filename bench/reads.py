@@ -2,12 +2,14 @@
 
 The workload is the fork's headline: 150 bp reads, ESM-2 3B and DNABERT-S. Weights are random (the
 time does not depend on them), the classifier too. Scheduling by Nextflow is not in it: tasks of a
-stage run one after the other, embedding tasks one a GPU, CPU tasks --jobs at a time.
+stage run one after the other, embedding tasks one a GPU, CPU tasks --jobs at a time, each with the
+one BLAS thread that the pipeline gives it (conf/base.config).
 
-    python bench/reads.py --chunks CHUNKS.fna.gz --reads 1000000
+    python bench/reads.py --chunks CHUNKS.fna.gz --reads 500000
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,52 +22,58 @@ import dnaio
 import numpy as np
 import torch
 from command import TOKENIZER, digest
-from encoders import RESULTS, ROOT, random_dnabert_s, random_esm2, versions, write_result
+from encoders import ROOT, parser_of, random_dnabert_s, random_esm2, write_result
 
 from virnucpro.calls.classifier import TENSORS, save_classifier
 from virnucpro.models.component import write_component
 
 READ_BP = 150
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy would start one a core
 SHARD_TOKENS = 5_000_000
 
 
 def main() -> None:
     """Parse, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--chunks", type=Path, required=True, help="FASTA to cut reads from")
     parser.add_argument("--reads", type=int, default=1_000_000)
     parser.add_argument("--size", default="3B")
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=16, help="of an embedding task")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--precision", default="fp16")
     args = parser.parse_args()
-    device = torch.device("cuda")
+    device = torch.device(args.device)
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        encoders = write_models(work, args.size, device)
+        dtype = torch.float16 if args.device == "cuda" else torch.float32
+        encoders = write_models(work, args.size, device, dtype)
         write_reads(args.chunks, work / "reads.fna", args.reads)
+        print(f"{'prepared':12}{time.perf_counter() - started:10.1f} s", flush=True)
         seconds = run_stages(args, work, encoders)
         rows = sum(1 for _ in (work / "s" / "prediction_results.txt").open()) - 1
         called = sum(1 for _ in (work / "s" / "prediction_results_highestscore.csv").open()) - 1
     total = sum(seconds.values())
-    for stage, value in seconds.items():
-        print(f"{stage:12}{value:10.1f} s")
     result = {
-        "what": f"{args.reads} reads of {READ_BP} bp, ESM-2 {args.size} and DNABERT-S, fp16, 1 GPU",
+        "what": f"{args.reads} reads of {READ_BP} bp, ESM-2 {args.size} and DNABERT-S, "
+                f"{args.precision}, 1 {args.device}",
         "seconds": seconds, "total_s": round(total, 1), "reads_per_s": round(args.reads / total),
-        "frames": rows, "called_reads": called, "versions": versions(device),
+        "frames": rows, "called_reads": called,
     }  # fmt: skip
-    write_result(f"reads_{args.reads}", result, args.out)
+    write_result(f"reads_{args.reads}", result, args, device, __doc__)
 
 
-def write_models(work: Path, size: str, device: torch.device) -> dict[str, Path]:
+def write_models(
+    work: Path, size: str, device: torch.device, dtype: torch.dtype
+) -> dict[str, Path]:
     """Write random components of the published sizes; return them by name."""
-    esm2 = random_esm2(size, device, torch.float16)
-    dnabert_s = random_dnabert_s(device, torch.float16)
+    esm2 = random_esm2(size, device, dtype)
+    dnabert_s = random_dnabert_s(device, dtype)
     width = esm2.config.width + dnabert_s.config.width
     paths = {name: work / f"{name}.safetensors" for name in ("esm2", "dnabert_s", "classifier")}
-    write_component(paths["esm2"], esm2, torch.float16)
-    write_component(paths["dnabert_s"], dnabert_s, torch.float16)
+    write_component(paths["esm2"], esm2, dtype)
+    write_component(paths["dnabert_s"], dnabert_s, dtype)
     draw = np.random.default_rng(0).normal
     shapes = {"hidden_layer.weight": (512, width), "output_layer.weight": (2, 512),
               "output_layer.bias": (2,)}  # fmt: skip
@@ -99,13 +107,14 @@ def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) ->
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(lambda command: run(command, work), commands))
         seconds[name] = round(time.perf_counter() - start, 2)
+        print(f"{name:12}{seconds[name]:10.1f} s, {len(commands)} tasks", flush=True)
 
     stage("split", ["vnp_split.py", "--sample", "s", "--inputs", "reads.fna", "--ends", "0",
                     "--chunk-length", "500", "--shard-tokens", str(SHARD_TOKENS)])  # fmt: skip
     shards = sorted(path.name.removesuffix(".chunks.fna") for path in work.glob("*.chunks.fna"))
     stage("translate", *(["vnp_translate.py", "--shard", s, "--chunks", f"{s}.chunks.fna"]
                          for s in shards), jobs=args.jobs)  # fmt: skip
-    gpu = ["--device", "cuda", "--precision", "fp16", "--threads", str(args.threads)]
+    gpu = ["--device", args.device, "--precision", args.precision, "--threads", str(args.threads)]
     sums = {name: digest(path) for name, path in models.items()}
     for name, suffix in (("dnabert_s", "fna"), ("esm2", "faa")):
         command = [f"vnp_embed_{name}.py", *gpu, "--encoder", models[name].name]
@@ -127,12 +136,12 @@ def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) ->
 
 
 def run(command: list[str], work: Path) -> None:
-    """Run a script of bin/; stop with what it says when it fails."""
+    """Run a script of bin/; stop when it fails. What it logs, progress too, goes to our stderr."""
     script, *options = command
     done = subprocess.run([sys.executable, str(ROOT / "bin" / script), *options], cwd=work,
-                          capture_output=True, text=True)  # fmt: skip
+                          env=os.environ | ONE_BLAS_THREAD, stdout=subprocess.DEVNULL)  # fmt: skip
     if done.returncode:
-        raise SystemExit(f"{script}: {done.stderr}")
+        raise SystemExit(f"{script}: exit status {done.returncode}")
 
 
 if __name__ == "__main__":
