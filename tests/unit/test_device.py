@@ -105,3 +105,14 @@ def test_tensor_float_32_is_switched_off():
     torch.backends.cuda.matmul.allow_tf32 = True
     devices.fix_numerics()
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(
+    "free_gib, own_gib, expected",
+    [(70, 9, False), (10, 68, False), (40, 5, True)],  # of 80: 1, 2 and 35 are others'
+)
+def test_others_on_the_card(monkeypatch, free_gib, own_gib, expected):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free_gib << 30, 80 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: own_gib << 30)
+    assert devices.is_shared(CUDA) == expected
+    assert not devices.is_shared(CPU)

@@ -176,6 +176,22 @@ def test_a_failing_writer_fails_the_task(folder, monkeypatch):
     assert not list(folder.glob("*.h5")) and not list(folder.glob(".*.tmp"))
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_sequence_too_long_for_the_card_is_named(
+    folder, small_memory, capsys, monkeypatch, is_shared
+):
+    """The user's to mend, unless another program holds the memory."""
+    (folder / "c.frames.faa").write_text(f">short\nMKV\n>long\n{'M' * 5000}\n>{'n' * 9}\nMA\n")
+    small_memory(4096)
+    monkeypatch.setattr(embed_task.devices, "is_shared", lambda _: is_shared)
+    argv = [*arguments("esm2", "c.frames.faa"), "--token-budget", "2048"]
+    assert run_esm2(argv) == (75 if is_shared else 2)
+    error = capsys.readouterr().err
+    assert "sequence long, 5002 tokens: GPU memory ran out at 1024 tokens a batch" in error
+    assert ("Another program may hold it: try again" in error) == is_shared
+    assert ("take a GPU with more memory or --device cpu, or leave it out" in error) != is_shared
+
+
 def test_running_out_of_memory_while_loading_has_that_status_too(folder, monkeypatch, capsys):
     def run_out(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")

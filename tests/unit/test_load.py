@@ -104,6 +104,16 @@ def test_the_path_on_a_gpu(card, monkeypatch, kind, precision, model, attention_
     assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
 
 
+def test_8_bits_that_dnabert_s_has_not_are_said_to_be_16(card, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    on_card("dnabert_s", "fp8", monkeypatch)
+    assert "dnabert_s has no 8-bit form: it computes in fp16" in caplog.messages
+    caplog.clear()
+    on_card("dnabert_s", "fp16", monkeypatch)
+    on_card("esm2", "fp16", monkeypatch)
+    assert "8-bit" not in caplog.text
+
+
 def test_a_small_card_has_a_smaller_budget(card, monkeypatch):
     card.total_memory = 65 << 20  # 80 % of it holds 16,896 tokens of 50 * 32 numbers of 2 bytes
     assert on_card("esm2", "fp16", monkeypatch).token_budget == 33792 // 2
@@ -151,6 +161,22 @@ def test_without_triton_half_precision_takes_the_plain_path_and_says_why(
     with pytest.raises(InputError) as error:
         on_card("esm2", "fp8", monkeypatch)
     assert str(error.value) == f"--precision fp8: {words} Use fp16."
+
+
+def test_budget_and_room_count_the_weights_that_a_fused_form_frees(card, monkeypatch):
+    def free_all(encoder):
+        encoder.layers = torch.nn.ModuleList()
+        return encoder.embed_tokens
+
+    budget = on_card("esm2", "fp16", monkeypatch).token_budget
+    seen = []
+    monkeypatch.setattr(fused_fp8, "FusedESM2Fp8", free_all)
+    monkeypatch.setattr(load, "_device_with_room", lambda *a: seen.append(a[0]))
+    card.total_memory = 65 << 20
+    engine = on_card("esm2", "fp8", monkeypatch)
+    assert engine.token_budget == budget // 2
+    engine.exact()
+    assert seen == [sum(weight.numel() for weight in tiny("esm2").parameters())]
 
 
 def test_8_bits_need_a_card_that_has_them(card, monkeypatch):

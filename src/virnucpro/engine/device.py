@@ -48,6 +48,10 @@ class GpuMemoryError(Exception):
     """The GPU's memory ran out: try again elsewhere or later."""
 
 
+class SequenceTooLongError(GpuMemoryError):
+    """It ran out for one sequence that is longer than a batch: smaller batches do not help."""
+
+
 def choose_device(name: str) -> torch.device:
     """Return the device for "auto", "cpu" or "cuda"; auto is the GPU where there is one.
 
@@ -134,6 +138,14 @@ def token_budget(encoder: "Encoder", precision: str, device: torch.device) -> in
     while budget > MIN_TOKEN_BUDGET and budget * ACTIVATIONS * encoder.config.width * size > room:
         budget //= 2
     return budget
+
+
+def is_shared(device: torch.device) -> bool:
+    """Return whether other programs hold more of a GPU's memory than this one leaves unused."""
+    if device.type == "cpu":
+        return False
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free - torch.cuda.memory_reserved(device) > (1 - MEMORY_SHARE) * total
 
 
 def fix_numerics(*, tf32: bool = False) -> None:

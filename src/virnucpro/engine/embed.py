@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from virnucpro.engine.device import GpuMemoryError
+from virnucpro.engine.device import GpuMemoryError, SequenceTooLongError
 from virnucpro.engine.packing import PackedBatch, pack, packed_batch
 from virnucpro.errors import InputError
 from virnucpro.models.dnabert_s import DnabertS
@@ -109,7 +109,7 @@ def embed(
             precision must have it.
         on_rows: takes vectors as they come.
     Raises: InputError naming a sequence whose vector is not finite even in float32;
-        GpuMemoryError.
+        GpuMemoryError, also as SequenceTooLongError naming one.
     """
     rows: dict[str, int] = {}
     row_of = np.array([rows.setdefault(s, len(rows)) for s in sequences], dtype=np.int64)
@@ -139,10 +139,13 @@ def embed(
             is_final[batch.rows] = np.isfinite(vectors).all(axis=1)
             progress.add(batch)
             tell(found, is_final)
-    except torch.OutOfMemoryError as error:
-        raise GpuMemoryError(
-            f"GPU memory ran out at {token_budget} tokens a batch ({str(error).splitlines()[0]})."
-        ) from error
+    except _OutOfMemoryError as error:
+        text = f"GPU memory ran out at {token_budget} tokens a batch ({error})."
+        longest = error.batch.lengths[-1]
+        if longest <= token_budget:
+            raise GpuMemoryError(text) from error
+        name = _name(error.batch.rows[-1], row_of, names)
+        raise SequenceTooLongError(f"sequence {name}, {longest} tokens: {text}") from error
     bad = np.flatnonzero(~is_final)
     if len(bad) and dtype == torch.float32:
         raise InputError(
@@ -194,6 +197,26 @@ class _Batch:
         return torch.from_numpy(ids), packed_batch(self.lengths, self.num_tokens)
 
 
+class _OutOfMemoryError(Exception):
+    """Memory ran out, and for which batch."""
+
+    def __init__(self, message: str, batch: _Batch) -> None:
+        super().__init__(message)
+        self.batch = batch
+
+
+@contextmanager
+def _computing(batch: _Batch) -> Iterator[None]:
+    """Name the batch when memory runs out.
+
+    Raises: _OutOfMemoryError.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise _OutOfMemoryError(str(error).splitlines()[0], batch) from error
+
+
 def _batches(tokenizer: Tokenizer, sequences: list[str], token_budget: int) -> Iterator[_Batch]:
     """Yield all sequences in batches; the last, emptiest one of a window waits for the next."""
     rows: list[int] = []
@@ -239,7 +262,7 @@ def _run_on_gpu(
     for batch, ids, packed in _ahead(prepared, PREPARED_BATCHES):
         begin = torch.cuda.Event(enable_timing=True)
         begin.record()
-        with torch.inference_mode():
+        with _computing(batch), torch.inference_mode():
             packed = packed.to(device)
             vectors = model.pool(model(ids.to(device, non_blocking=True), packed), packed)
             host = torch.empty(vectors.shape, pin_memory=True)
@@ -282,7 +305,8 @@ def _run_on_cpu(
     @torch.inference_mode()
     def compute(batch: _Batch) -> tuple[_Batch, np.ndarray]:
         ids, packed = batch.on_host(filler_id)
-        return batch, model.pool(model(ids, packed), packed).numpy()
+        with _computing(batch):
+            return batch, model.pool(model(ids, packed), packed).numpy()
 
     with _single_threaded_workers(threads) as pool:
         yield from _in_order(pool, compute, batches, 2 * threads)

@@ -175,7 +175,8 @@ def embed_within_memory(
     Args:
         write: makes what writes the vectors of an attempt.
     Returns: the embeddings, and the engine with the budget that made all of them.
-    Raises: GpuMemoryError when the smallest batch does not fit either.
+    Raises: GpuMemoryError when the smallest batch does not fit either; InputError when one sequence
+        is too long for the GPU, and no other program holds much of its memory.
     """
     while True:
         try:
@@ -193,6 +194,12 @@ def embed_within_memory(
             return result, engine
         except devices.GpuMemoryError as error:
             if engine.token_budget // 2 < devices.MIN_TOKEN_BUDGET:
+                is_long = isinstance(error, devices.SequenceTooLongError)
+                if is_long and not devices.is_shared(next(engine.encoder.parameters()).device):
+                    raise InputError(
+                        f"{error} A sequence cannot be split: take a GPU with more memory or "
+                        "--device cpu, or leave it out."
+                    ) from error
                 raise devices.GpuMemoryError(
                     f"{error} Another program may hold it: try again elsewhere or later."
                 ) from error

@@ -76,6 +76,7 @@ def load_engine(
     encoder = load_component(path, sha256, device, DTYPES[precision])
     if precision == "fp8" and isinstance(encoder, DnabertS):
         precision = "fp16"
+        log.info("dnabert_s has no 8-bit form: it computes in fp16")
     if engine == "official":
         if budget:
             raise InputError("--engine official: has its own batches. Leave --token-budget away.")
@@ -84,30 +85,30 @@ def load_engine(
         return official_engine(encoder, device, precision, attention_name)
     dtype = DTYPES[precision]
     encoder.attention = attention.choose(attention_name, encoder.scheme, device, dtype)
+    budget = budget or token_budget(encoder, precision, device)
+    num_weights = sum(weight.numel() for weight in encoder.parameters())
     model: Model = encoder
     if device.type == "cuda" and precision in HALF:
-        model = _fused(encoder, device, precision)
+        model = _fused(encoder, device, precision)  # which may free some of the weights
     path_name = "plain" if model is encoder else "fused"
-    budget = budget or token_budget(encoder, precision, device)
     log.info(
         "%s on %s in %s: %s path, %s attention, %d tokens a batch",
         encoder.architecture, device, precision, path_name, encoder.attention, budget,
     )  # fmt: skip
 
     def exact() -> Model:
-        return load_component(path, sha256, _device_with_room(encoder, device))
+        return load_component(path, sha256, _device_with_room(num_weights, dtype, device))
 
     numerics = numerics_key(device, precision, budget, path_name, encoder.attention)
     return Engine(encoder, model, budget, numerics, exact)
 
 
-def _device_with_room(encoder: Encoder, device: torch.device) -> torch.device:
+def _device_with_room(num_weights: int, dtype: torch.dtype, device: torch.device) -> torch.device:
     """Return the GPU where it holds an encoder once more in float32, else the CPU."""
     if device.type == "cpu":
         return device
-    more = sum(weight.numel() * (4 + weight.itemsize) for weight in encoder.parameters())
     room = MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory
-    return device if more < room else torch.device("cpu")
+    return device if num_weights * (4 + dtype.itemsize) < room else torch.device("cpu")
 
 
 def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:

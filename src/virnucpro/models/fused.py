@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from virnucpro.engine.packing import PackedBatch
 from virnucpro.kernels.activation import geglu, gelu_
@@ -112,7 +112,10 @@ class FusedDnabertS:
         self._shifts = [(layer.out.bias.float(), layer.wo.bias.float()) for layer in layers]
         self._gated: list[Tensor] | None = None
         if _has_epilogue(model) and model.config.intermediate % HALF_N == 0:
-            self._gated = [interleave(layer.gated.weight) for layer in layers]
+            self._gated = []
+            for layer in layers:
+                self._gated.append(interleave(layer.gated.weight))
+                forget_weight(layer.gated)
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
@@ -137,6 +140,11 @@ class FusedDnabertS:
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
         return self.model.pool(hidden, batch)
+
+
+def forget_weight(linear: nn.Linear) -> None:
+    """Free a weight that another form of it replaces; the plain forward cannot run any more."""
+    linear.register_parameter("weight", None)
 
 
 def _has_epilogue(model: ESM2 | DnabertS) -> bool:

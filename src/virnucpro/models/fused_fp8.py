@@ -19,7 +19,7 @@ from virnucpro.kernels.fp8 import linear_fp8, quantize_rows
 from virnucpro.kernels.norm import layer_norm_fp8
 from virnucpro.models.attention import BACKENDS
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS
-from virnucpro.models.fused import FusedESM2
+from virnucpro.models.fused import FusedESM2, forget_weight
 from virnucpro.models.tokenizers import EsmTokenizer
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -31,7 +31,7 @@ class FusedESM2Fp8(FusedESM2):
 
     @torch.no_grad()
     def __init__(self, model: ESM2) -> None:
-        """Take the weights of a model on its GPU, and round those of the feed-forward blocks."""
+        """Take the weights of a model on its GPU; those of the feed-forward blocks are rounded."""
         super().__init__(model)
         means = self._mean_inputs()
         self._weights: list[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]] = []
@@ -44,6 +44,8 @@ class FusedESM2Fp8(FusedESM2):
             self.shifts[2 * i + 1] = self.shifts[2 * i + 1] + corrected
             corrected = corrected + _lost(layer.fc2.weight, eight2, mean2)
             self.shifts[2 * i + 2] = self.shifts[2 * i + 2] + corrected
+            forget_weight(layer.fc1)
+            forget_weight(layer.fc2)
 
     def feed_forward(self, i: int, x: Tensor) -> Tensor:
         """Return what the feed-forward block of layer i adds to x [T, D]."""
