@@ -82,5 +82,4 @@ def _counts(table: Path, learn: Examples, val: Examples) -> dict[str, int]:
 def _write(trained: Trained, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     save_classifier(temporary, trained.tensors)
-    temporary.chmod(0o644)  # save_file leaves it to its owner alone
     temporary.replace(path)
