@@ -50,6 +50,16 @@ def checkParameters(values, command_line, further_faults) {
     return others ? "Configuration sets parameters that this pipeline does not have: ${others.join(', ')}" : null
 }
 
+// Returns a fault for each parameter given that the chosen workflow does not use.
+def idleParameters(chosen, command_line) {
+    def rules = schemaParameters()
+    def training = rules.findAll { _name, rule -> rule.group == rules.set_name.group }.keySet()
+    def idle = chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch'] : training
+    def given = givenNames(command_line).collect { name -> plain(name) }
+    def other = chosen == 'train' ? 'predict' : 'train'
+    return idle.findAll { name -> plain(name) in given }.collect { name -> "--${name} is for --workflow ${other}: leave it away" }
+}
+
 // Names on the command line and in -params-file, as they are written there.
 def givenNames(command_line) {
     def names = (command_line =~ /(?:^|\s)--([A-Za-z][\w.-]*)/).collect { m -> m[1] }

@@ -21,5 +21,5 @@ def test_the_demo_counts_add_up(pipeline: Pipeline, parser: str) -> None:
         assert sum(int(row[fate]) for fate in fates) == int(row["sequences"])
         assert row["sample"] in run.output
     versions = (run.outdir / "pipeline_info" / "versions.yml").read_text()
-    assert "PREDICT:EMBED_ESM2" in versions
+    assert "EMBEDDING:EMBED_ESM2" in versions
     assert "torch: 2." in versions

@@ -15,6 +15,7 @@ from virnucpro.engine import embed_task
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 SCRIPTS = sorted(path.stem for path in (ROOT / "bin").glob("vnp_*.py"))
+WITH_TORCH = ("vnp_embed_dnabert_s", "vnp_embed_esm2", "vnp_train_classifier")
 IMPORT_AND_LIST = """
 import runpy, sys
 runpy.run_path(sys.argv[1], run_name="script")
@@ -100,7 +101,7 @@ def process_of(script: str) -> str:
 
 def test_there_is_a_row_for_each_script():
     assert sorted(written_in_pipeline()) == sorted(map(process_of, SCRIPTS))
-    assert len(SCRIPTS) == 6
+    assert len(SCRIPTS) == 9
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -119,8 +120,8 @@ def test_the_two_ways_of_finding_imports_agree(script):
     assert loaded <= reached | parents
 
 
-@pytest.mark.parametrize("script", [s for s in SCRIPTS if "embed" not in s])
-def test_torch_is_imported_by_the_encoders_only(script):
+@pytest.mark.parametrize("script", [s for s in SCRIPTS if s not in WITH_TORCH])
+def test_torch_is_imported_by_the_encoders_and_training_only(script):
     loaded = loaded_modules(script)
     assert "virnucpro.task" in loaded and "torch" not in loaded
     reached = (path for name in reachable_modules(script) if (path := module_path(name)))
@@ -128,8 +129,8 @@ def test_torch_is_imported_by_the_encoders_only(script):
         assert not re.search(r"^\s*(import|from) torch", path.read_text(), re.MULTILINE), path
 
 
-def test_the_encoders_do_import_torch():
-    assert "torch" in loaded_modules("vnp_embed_esm2")  # so that the test above can fail
+def test_the_others_do_import_torch():  # so that the test above can fail
+    assert all("torch" in loaded_modules(script) for script in WITH_TORCH)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -138,8 +139,10 @@ def test_the_process_runs_the_script_with_its_digest(script):
     text = (ROOT / f"modules/local/{name}/main.nf").read_text()
     assert f"process {process_of(script)} {{" in text
     assert f"{script}.py " in text and "--library-digest ${library}" in text
-    workflow = (ROOT / "workflows/predict.nf").read_text()
-    assert f"library.{process_of(script)}" in workflow
+    workflows = [
+        (ROOT / f"workflows/{w}.nf").read_text() for w in ("embedding", "predict", "train")
+    ]
+    assert sum(f"library.{process_of(script)}" in text for text in workflows) == 1
 
 
 def test_the_library_under_test_is_that_of_this_checkout():

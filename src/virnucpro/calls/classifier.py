@@ -108,12 +108,20 @@ def load_classifier(path: Path, sha256: str | None = None) -> Classifier:
 
 
 def save_classifier(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
-    """Write the eight tensors of an MLP as a component file, in the dtype they come in."""
-    from safetensors.numpy import save_file
+    """Write the eight tensors of an MLP as a component file, in the dtype they come in.
+
+    Equal tensors give equal bytes.
+    """
+    from safetensors.numpy import save
 
     missing = set(TENSORS) - set(tensors)
     assert not missing, missing
     widths = {"hidden": tensors["hidden_layer.bias"].shape[0],
               "input": tensors["hidden_layer.weight"].shape[1]}  # fmt: skip
     metadata = {"architecture": "mlp", "config": json.dumps(widths, sort_keys=True)}
-    save_file({name: np.ascontiguousarray(tensors[name]) for name in TENSORS}, path, metadata)
+    content = save({name: np.ascontiguousarray(tensors[name]) for name in TENSORS}, metadata)
+    # the library writes the metadata in an order of chance: size of the header, header, tensors
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[end:])

@@ -44,10 +44,7 @@ def classify_shard(
         the model set's, when two versions of the code made the embeddings, or when the widths do
         not fit the classifier.
     """
-    ids, _ = read_frames(frames)
-    dna_rows, dna_origin = _rows_of(ids, frames, dna)
-    protein_rows, protein_origin = _rows_of(ids, frames, protein)
-    _check_same_run(dna, dna_origin, protein, protein_origin)
+    ids, dna_rows, protein_rows = read_vectors(frames, dna, protein)
     model = load_classifier(classifier, classifier_sha256)
     width = dna_rows.shape[1] + protein_rows.shape[1]
     if width != model.input_width:
@@ -57,6 +54,20 @@ def classify_shard(
         )
     write_scores(out, ids, model.scores(dna_rows, protein_rows))
     return len(ids)
+
+
+def read_vectors(
+    frames: Path, dna: EmbeddingsFile, protein: EmbeddingsFile
+) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the ids of a frame file, and both embeddings float32 [n, d] of each, in its order.
+
+    Raises: InputError as classify_shard.
+    """
+    ids, _ = read_frames(frames)
+    dna_rows, dna_origin = _rows_of(ids, frames, dna)
+    protein_rows, protein_origin = _rows_of(ids, frames, protein)
+    _check_same_run(dna, dna_origin, protein, protein_origin)
+    return ids, dna_rows, protein_rows
 
 
 def _rows_of(

@@ -63,7 +63,11 @@ class SplitRecord(NamedTuple):
     num_chunks: int
 
 
-def _read_rows(path: Path, header: str) -> Iterator[list[str]]:
+def read_rows(path: Path, header: str) -> Iterator[list[str]]:
+    """Yield the fields of each row of a tab-separated table of ours.
+
+    Raises: InputError for another header and for a row that is cut short.
+    """
     with path.open() as table:
         if table.readline() != header:
             raise InputError(f"{path.name}: first line is not {header.rstrip()!r}.")
@@ -76,13 +80,13 @@ def _read_rows(path: Path, header: str) -> Iterator[list[str]]:
 
 def read_records(path: Path) -> Iterator[SplitRecord]:
     """Yield the sequences that SPLIT found."""
-    for sequence_id, name, file, length_bp, num_chunks in _read_rows(path, RECORDS_HEADER):
+    for sequence_id, name, file, length_bp, num_chunks in read_rows(path, RECORDS_HEADER):
         yield SplitRecord(sequence_id, name, file, int(length_bp), int(num_chunks))
 
 
 def read_shards(files: SampleFiles) -> Iterator[Chunk]:
     """Yield the chunks of all shards in the order of SPLIT's list, each with its scores."""
-    expected = {row[0]: int(row[1]) for row in _read_rows(files.shards, SHARDS_HEADER)}
+    expected = {row[0]: int(row[1]) for row in read_rows(files.shards, SHARDS_HEADER)}
     fasta = _by_shard(files.sample, expected, files.chunk_files, ".chunks.fna")
     tables = _by_shard(files.sample, expected, files.chunk_tables, ".chunks.tsv")
     scores = _by_shard(files.sample, expected, files.score_tables, ".scores.tsv", complete=False)
@@ -90,7 +94,7 @@ def read_shards(files: SampleFiles) -> Iterator[Chunk]:
         rows = read_scores(scores[shard]) if shard in scores else iter(())
         found = 0
         for chunk, row in zip_longest(
-            read_chunks(fasta[shard]), _read_rows(tables[shard], CHUNKS_HEADER)
+            read_chunks(fasta[shard]), read_rows(tables[shard], CHUNKS_HEADER)
         ):
             name, sequence = chunk or ("none", "")
             table_name, length_text, states, *span = row or ("none", "", "", "", "")

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Give the chunks of all genomes a label, a side of the split and their coding frames.
+
+Reads the genomes (a table) from stdin. Writes training_chunks.tsv and split.tsv.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from virnucpro.task import run_task, task_parser
+from virnucpro.training.calibration import MIN_OF_EACH_KIND
+from virnucpro.training.genomes import read_genomes
+from virnucpro.training.prepare import Request, prepare
+
+
+def prepare_training(args: argparse.Namespace) -> None:
+    """Prepare the genomes that stdin names."""
+    request = Request(
+        read_genomes(sys.stdin),
+        args.chunks,
+        args.annotations,
+        args.chunk_length,
+        args.seed,
+        MIN_OF_EACH_KIND if args.calibrate else 0,
+    )
+    prepare(request, Path("training_chunks.tsv"), Path("split.tsv"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Return the exit status."""
+    parser = task_parser(__doc__)
+    parser.add_argument("--chunks", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--annotations", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--chunk-length", required=True, type=int, metavar="BP")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument(
+        "--calibrate", action="store_true", help="refuse a val part too small to calibrate with"
+    )
+    args = parser.parse_args(argv)
+    library = ["calls", "sequences", "training"]
+    return run_task(prepare_training, args, library, versions=["dnaio", "numpy"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Train the classifier: classifier.safetensors, history.tsv and training.json in this folder."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from virnucpro.task import run_task, task_parser
+from virnucpro.training.classifier_training import RECIPES
+from virnucpro.training.examples import Vectors
+from virnucpro.training.train_task import Request, train
+
+
+def train_classifier(args: argparse.Namespace) -> None:
+    """Train as the arguments say."""
+    train(
+        Request(
+            args.table,
+            Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
+            args.trainer,
+            args.seed,
+            args.threads,
+            args.class_balance,
+            args.training_frames,
+            args.max_epochs,
+        ),
+        Path(),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Return the exit status."""
+    parser = task_parser(__doc__)
+    parser.add_argument("--table", required=True, type=Path, help="training_chunks.tsv")
+    parser.add_argument("--vectors", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--dnabert-s-sha256", help="digest of the encoder they must come from")
+    parser.add_argument("--tokenizer-sha256", help="likewise of its tokenizer")
+    parser.add_argument("--esm2-sha256", help="likewise")
+    parser.add_argument("--trainer", choices=sorted(RECIPES), required=True)
+    parser.add_argument("--class-balance", choices=("label", "class"), required=True)
+    parser.add_argument("--training-frames", choices=("all", "coding"), required=True)
+    parser.add_argument("--max-epochs", type=int, help="(default: the trainer's)")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--threads", required=True, type=int)
+    args = parser.parse_args(argv)
+    library = ["calls", "embeddings", "sequences", "training"]
+    return run_task(train_classifier, args, library, versions=["numpy", "h5py", "torch"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""Which frames of a chunk read a gene as the cell does: coding regions out of GFF3 or GenBank.
+
+The original trained on frames whose protein is part of a /translation of the same record. Here a
+frame is coding when all its codons lie in one exon of a CDS, on its strand and in its phase. That
+is the same but for genes of another genetic code, and for the first codon where it is no ATG.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from virnucpro.errors import InputError
+from virnucpro.sequences.reader import DAMAGED, open_decompressed
+from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
+
+CODON_BP = 3
+BIN_BP = 10_000
+NUM_FORWARD = 3  # F1, F2, F3 come first
+
+
+class Exon(NamedTuple):
+    """A stretch of a coding region, 0-based half-open on the forward strand.
+
+    Attributes:
+        strand: "+" or "-".
+        codon_start: on "+", the first base of any of its codons; on "-", the end of one, the base
+            behind its first base on that strand.
+    """
+
+    start: int
+    end: int
+    strand: str
+    codon_start: int
+
+
+Exons = dict[tuple[str, int], list[Exon]]  # record name and number of a bin -> exons in it
+
+
+def coding_frames(
+    span: Span, states: str, partial: Span | None, exons: Collection[Exon]
+) -> list[str]:
+    """Return the names of the embedded frames of a chunk that are coding.
+
+    Args:
+        span: of the chunk in its sequence.
+        states: of its frames (ChunkFrames.states); partial: span of a partial one in the chunk.
+        exons: of the sequence, at least those around the chunk.
+    """
+    found = []
+    for n, (name, state) in enumerate(zip(FRAME_NAMES, states, strict=True)):
+        if state not in EMBEDDED_STATES:
+            continue
+        if state in PARTIAL_STATES:
+            assert partial is not None
+            start, end = span.start + partial.start, span.start + partial.end
+        else:
+            offset = n % NUM_FORWARD
+            codons_bp = (span.end - span.start - offset) // CODON_BP * CODON_BP
+            start = span.start + offset if n < NUM_FORWARD else span.end - offset - codons_bp
+            end = start + codons_bp
+        strand, first = ("+", start) if n < NUM_FORWARD else ("-", end)
+        if any(
+            exon.strand == strand
+            and exon.start <= start
+            and end <= exon.end
+            and (first - exon.codon_start) % CODON_BP == 0
+            for exon in exons
+        ):
+            found.append(name)
+    return found
+
+
+def read_exons(path: Path) -> Exons:
+    """Return the coding exons of a GFF3 or GenBank file, plain or compressed, told by its content.
+
+    Raises: InputError for another file, a damaged line, and one without any CDS.
+    """
+    try:
+        with open_decompressed(path) as stream:
+            lines = stream.read().decode("utf-8", "replace").splitlines()
+    except DAMAGED as error:
+        raise InputError(f"{path.name}: cannot be read ({error}). Copy it again.") from error
+    first = next((line for line in lines if line.strip()), "")
+    pairs = _genbank(path, lines) if first.startswith("LOCUS") else _gff3(path, lines)
+    exons: Exons = {}
+    for name, exon in pairs:
+        for place in _bins(exon.start, exon.end):
+            exons.setdefault((name, place), []).append(exon)
+    if not exons:
+        raise InputError(
+            f"{path.name}: has no CDS. Give GFF3 or GenBank with coding regions, or leave the "
+            "column annotation of its genome empty and use --training_frames all."
+        )
+    return exons
+
+
+def exons_near(record: str, span: Span, exons: Exons) -> list[Exon]:
+    """Return the exons around a stretch of a record."""
+    return [exon for place in _bins(*span) for exon in exons.get((record, place), ())]
+
+
+def _bins(start: int, end: int) -> range:
+    return range(start // BIN_BP, (end - 1) // BIN_BP + 1)
+
+
+def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("##FASTA"):
+            return
+        if line.startswith("#") or not line.strip():
+            continue
+        fields = line.split("\t")
+        if len(fields) != 9:
+            raise InputError(
+                f"{path.name}, line {number}: has {len(fields)} columns, GFF3 has 9, separated by "
+                "tabs. Give GFF3 or GenBank."
+            )
+        name, _, feature, start, end, _, strand, phase, _ = fields
+        if feature != "CDS":
+            continue
+        if not (start.isdigit() and end.isdigit() and strand in "+-" and phase in ("0", "1", "2")):
+            raise InputError(
+                f"{path.name}, line {number}: a CDS needs start, end, strand (+ or -) and phase "
+                f"(0, 1 or 2), this one has {start}, {end}, {strand} and {phase}. Mend the file."
+            )
+        begin, stop = int(start) - 1, int(end)
+        first = begin + int(phase) if strand == "+" else stop - int(phase)
+        yield name, Exon(begin, stop, strand, first)
+
+
+def _genbank(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
+    """Yield the exons of CDS features, under the record's VERSION and under its LOCUS name."""
+    names: list[str] = []
+    feature, text = "", ""
+    for line in [*lines, "LOCUS end"]:
+        starts_feature = line.startswith("     ") and line[5:6].strip()
+        if feature and (starts_feature or not line.startswith(" ")):
+            for name in dict.fromkeys(names):
+                for exon in _location_exons(path, text):
+                    yield name, exon
+            feature = ""
+        if line.startswith("LOCUS"):
+            names = [line.split()[1]]
+        elif line.startswith("VERSION") and len(line.split()) > 1:
+            names.insert(0, line.split()[1])
+        elif starts_feature and line.split()[0] == "CDS":
+            feature, text = "CDS", line[21:].strip()
+        elif feature:
+            text += "\n" * line[21:].startswith("/") + line[21:].strip()
+
+
+RANGE = re.compile(r"<?(\d+)(?:\.\.>?(\d+))?")
+
+
+def _location_exons(path: Path, text: str) -> list[Exon]:
+    """Return the exons of a CDS: its location, then a line for each qualifier."""
+    location, *qualifiers = text.split("\n")
+    location = location.replace(" ", "")
+    if ":" in location:  # exons in other records: which codon they leave open is unknown
+        return []
+    # complement() stands around all or, in trans-splicing, around single exons
+    whole = location.startswith("complement(") and "complement(" not in location[1:]
+    exons: list[tuple[int, int, str]] = []
+    for part in re.sub(r"\b(?:join|order)\(", "(", location).split(","):
+        found = RANGE.search(part)
+        if not found:
+            raise InputError(
+                f"{path.name}: location {location[:60]} of a CDS is not understood. Convert the "
+                "file to GFF3."
+            )
+        start, end = int(found[1]) - 1, int(found[2] or found[1])
+        exons.append((start, end, "-" if whole or "complement(" in part else "+"))
+    if whole:
+        exons.reverse()  # into the order of translation
+    left = next((int(q.split("=")[1]) - 1 for q in qualifiers if q.startswith("/codon_start=")), 0)
+    placed = []
+    for start, end, strand in exons:
+        placed.append(Exon(start, end, strand, start + left if strand == "+" else end - left))
+        left = (left - (end - start)) % CODON_BP
+    return placed

@@ -1,0 +1,121 @@
+"""The vectors of frames to train on, shard by shard, with what is known of their chunks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virnucpro.calls.classify import EmbeddingsFile, read_vectors
+from virnucpro.errors import InputError
+from virnucpro.training.chunk_table import ChunkRow, read_shard_rows
+from virnucpro.training.genomes import LABELS
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Where the vectors of shards lie, and what must have made them.
+
+    Attributes:
+        folder: holds SHARD.frames.faa, SHARD.dnabert_s.h5 and SHARD.esm2.h5.
+        dnabert_s_sha256, tokenizer_sha256, esm2_sha256: of the model set's components; None: any.
+    """
+
+    folder: Path
+    dnabert_s_sha256: str | None = None
+    tokenizer_sha256: str | None = None
+    esm2_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Frames to learn from, or to measure the learning with.
+
+    Attributes:
+        features: float32 [frames, d], DNABERT-S first.
+        chunk: int64 [frames], ascending without gaps: an index into `rows`.
+        rows: the chunks that have one of these frames.
+    """
+
+    features: Floats
+    chunk: NDArray[np.int64]
+    rows: list[ChunkRow]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Return int64 [chunks], 1 viral."""
+        return np.array([LABELS[row.label] for row in self.rows], np.int64)
+
+
+def read_shards(
+    table: Path, vectors: Vectors, parts: Sequence[str]
+) -> Iterator[tuple[list[ChunkRow], Floats, Floats]]:
+    """Yield for each shard the chunks on these sides, and both vectors of their frames, in order.
+
+    Args:
+        table: of the chunks (chunk_table.py).
+        vectors: of at least the shards with a frame on these sides.
+        parts: any of "train", "val", "test".
+    Raises: InputError for a shard without its vectors, or whose frames are others than its chunks'.
+    """
+    for shard, rows in read_shard_rows(table, parts):
+        ids = [frame for row in rows for frame in row.frames]
+        own = [row for row in rows if row.part in parts]
+        if not any(row.frames for row in own):
+            yield own, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
+            continue
+        frames = vectors.folder / f"{shard}.frames.faa"
+        dna = vectors.folder / f"{shard}.dnabert_s.h5"
+        protein = vectors.folder / f"{shard}.esm2.h5"
+        if missing := [path.name for path in (frames, dna, protein) if not path.exists()]:
+            raise InputError(f"shard {shard}: {', '.join(missing)} is missing. Resume the run.")
+        found, dna_rows, protein_rows = read_vectors(
+            frames,
+            EmbeddingsFile(dna, vectors.dnabert_s_sha256, vectors.tokenizer_sha256),
+            EmbeddingsFile(protein, vectors.esm2_sha256),
+        )
+        if found != ids:
+            raise InputError(
+                f"shard {shard}: {frames.name} has {len(found)} frames, its chunks have "
+                f"{len(ids)}, or others. Run the shard again."
+            )
+        keep = np.repeat([row.part in parts for row in rows], [len(row.frames) for row in rows])
+        yield own, dna_rows[keep], protein_rows[keep]
+
+
+def read_examples(
+    table: Path, vectors: Vectors, part: str, *, coding_only: bool = False
+) -> Examples:
+    """Return the frames of one side.
+
+    Args:
+        table, vectors: as read_shards.
+        part: "train" or "val".
+        coding_only: leave out frames that are not coding.
+    Raises: InputError as read_shards, and when a label is left without a frame.
+    """
+    features: list[Floats] = []
+    chunk: list[int] = []
+    kept_rows: list[ChunkRow] = []
+    for rows, dna, protein in read_shards(table, vectors, [part]):
+        keep = []
+        for row in rows:
+            coding = {row.chunk_id + name for name in row.coding.split(",")}
+            own = [not coding_only or frame in coding for frame in row.frames]
+            if any(own):
+                chunk += [len(kept_rows)] * sum(own)
+                kept_rows.append(row)
+            keep += own
+        if any(keep):
+            features.append(np.concatenate((dna[keep], protein[keep]), axis=1))
+    lacking = sorted(LABELS.keys() - {row.label for row in kept_rows})
+    if lacking:
+        which = "coding frame" if coding_only else "frame"
+        raise InputError(
+            f"{part}: no {' and no '.join(lacking)} {which}. Give more genomes"
+            + (", annotations that fit them, or --training_frames all." if coding_only else ".")
+        )
+    return Examples(np.concatenate(features), np.array(chunk, np.int64), kept_rows)

@@ -1,0 +1,149 @@
+"""Write a trained classifier as a model set that refers to the encoders of the base set.
+
+SET/modelset.json              the set; its encoders and tokenizer stay where the base set's are
+SET/classifier.safetensors     SET/calibration-500-open.json
+SET/README.md                  the card
+SET/metrics.json, metrics.tsv  figures of the test part (training/figures.py)
+SET/curves.svg                 ROC, precision and recall, reliability, losses
+SET/history.tsv, split.tsv     the epochs; the genomes, and the side of each
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from virnucpro.calls.calibration import Calibration
+from virnucpro.calls.classifier import load_classifier
+from virnucpro.errors import InputError
+from virnucpro.training.calibration import write_calibration
+from virnucpro.training.card import card
+from virnucpro.training.chunk_table import write_table
+from virnucpro.training.curves import Panel, svg
+from virnucpro.training.figures import Figures
+
+CLASSIFIER = "classifier.safetensors"
+ByPart = dict[str, dict[str, dict[str, Figures]]]  # part -> all, class ... -> value -> figures
+KEYS = ("name", "base", "components", "chunk_bp", "frame_rule", "licence", "pipeline_version")
+
+
+@dataclass(frozen=True)
+class TrainedSet:
+    """What a set is written from.
+
+    Attributes:
+        base: what the pipeline says of the new set: KEYS, with the base set's components.
+        classifier: file; classifier_sha256: of it.
+        training: how it was trained, as TRAIN_CLASSIFIER tells.
+        calibration: or None.
+        measured: figures; panels: of the curves.
+        history, split: tables to copy.
+    """
+
+    base: dict[str, Any]
+    classifier: Path
+    classifier_sha256: str
+    training: dict[str, Any]
+    calibration: Calibration | None
+    measured: ByPart
+    panels: list[Panel]
+    history: Path
+    split: Path
+
+
+def read_base(text: str) -> dict[str, Any]:
+    """Return what the pipeline says of the new set.
+
+    Raises: InputError where it is no such thing.
+    """
+    try:
+        base = json.loads(text)
+        lacking = [key for key in KEYS if key not in base]
+    except (ValueError, TypeError) as error:
+        raise InputError(f"--base: is no JSON object ({error}).") from error
+    if lacking:
+        raise InputError(f"--base: {', '.join(lacking)} is missing.")
+    return dict(base)
+
+
+def write_trained_set(folder: Path, trained: TrainedSet) -> None:
+    """Write a set into a new folder; it appears when it is complete."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    shutil.copyfile(trained.classifier, temporary / CLASSIFIER)
+    shutil.copyfile(trained.history, temporary / "history.tsv")
+    shutil.copyfile(trained.split, temporary / "split.tsv")
+    (temporary / "curves.svg").write_text(svg(trained.panels))
+    (temporary / "metrics.json").write_text(metrics_json(trained))
+    write_metrics_table(temporary / "metrics.tsv", trained.measured)
+    description = _description(trained)
+    (temporary / "modelset.json").write_text(
+        json.dumps(description, indent=2, sort_keys=True) + "\n"
+    )
+    if trained.calibration:
+        rule = description["frame_rule"]
+        name = rule["rule"] if isinstance(rule, dict) else rule
+        write_calibration(temporary, trained.calibration, description["chunk_bp"][0], name)
+    (temporary / "README.md").write_text(
+        card(trained.base, trained.training, trained.measured, trained.calibration)
+    )
+    temporary.replace(folder)
+
+
+def metrics_json(trained: TrainedSet) -> str:
+    """Return the text of metrics.json: training, figures, and what the calibration reaches."""
+    content = {
+        "training": trained.training,
+        "figures": {
+            part: {by: {v: asdict(own) for v, own in rows.items()} for by, rows in found.items()}
+            for part, found in trained.measured.items()
+        },
+        "calibration": trained.calibration.measured if trained.calibration else None,
+    }  # fmt: skip
+    return json.dumps(content, indent=2) + "\n"
+
+
+def write_metrics_table(path: Path, measured: ByPart) -> None:
+    """Write a row for each set of figures."""
+    names = [field.name for field in fields(Figures)]
+    rows = (
+        (part, by, value, *(getattr(own, name) for name in names))
+        for part, all_ in measured.items()
+        for by, values in all_.items()
+        for value, own in values.items()
+    )
+    write_table(path, ("part", "by", "value", *names), rows)
+
+
+def _description(trained: TrainedSet) -> dict[str, Any]:
+    """Return the content of modelset.json, without the calibration."""
+    base = trained.base
+    width = load_classifier(trained.classifier, trained.classifier_sha256).input_width
+    classifier = {
+        "file": CLASSIFIER,
+        "sha256": trained.classifier_sha256,
+        "architecture": "mlp",
+        "dtype": "float32",
+        "input_width": width,
+        "source": "trained by virnucpro-nf --workflow train",
+    }
+    others: Mapping[str, Any] = base["components"]
+    return {
+        "format": 1,
+        "name": base["name"],
+        "made_by": f"virnucpro-nf --workflow train, version {base['pipeline_version']}",
+        "base": base["base"],
+        "chunk_bp": [base["chunk_bp"]],
+        "frame_rule": base["frame_rule"],
+        "licence": base["licence"],
+        "components": {**others, "classifier": classifier},
+        "thresholds": None,
+        "calibration": None,
+        "measured": {
+            "training": trained.training,
+            "test": asdict(trained.measured["test"]["all"]["all"]),
+        },
+    }

@@ -1,0 +1,114 @@
+"""Training on a small sheet with the embedded encoders, and predicting with what comes of it."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Pipeline, Run
+
+SHEET = PROJECT / "assets" / "demo" / "training" / "genomes.csv"
+COMPACT = PROJECT / "models" / "compact-500"
+
+
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return Pipeline(tmp_path_factory.mktemp("launch"), COMPACT)
+
+
+@pytest.fixture(scope="module")
+def trained(launch: Pipeline) -> Run:
+    run = launch.run("-profile", "train_demo", outdir="out")
+    assert run.status == 0, run.output
+    return run
+
+
+def figures(run: Run, name: str) -> dict[str, str]:
+    """Return the first row of a set's metrics."""
+    text = (run.outdir / name / "metrics.tsv").read_text()
+    return next(csv.DictReader(text.splitlines(), delimiter="\t"))
+
+
+def test_a_run_makes_a_set_that_is_checked_and_predicts(launch: Pipeline, trained: Run) -> None:
+    tags = trained.names("COMPLETED")
+    assert {"TRAIN_CLASSIFIER adamw", "EVALUATE_CLASSIFIER trained"} < tags
+    assert sum(tag.startswith("EMBED_") for tag in tags) == 2  # 15 genomes share the tasks
+    assert "Model set: out/trained" in trained.output
+    assert figures(trained, "trained")["viral"] == "43"
+    new = trained.outdir / "trained"
+    check = [sys.executable, "-m", "virnucpro", "models", "check", str(new), "--device", "cpu"]
+    done = subprocess.run(check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "calibration-500-longest_open.json" in done.stdout
+
+    user = Pipeline(launch.folder, new)
+    run = user.run("--input", str(SHEET.parent / "chicken.fa.gz"), outdir="calls")
+    assert run.status == 0, run.output
+    rows = list(csv.DictReader(run.table("chicken", "contigs.tsv").decode().splitlines(), delimiter="\t"))  # fmt: skip
+    assert len(rows) == 2 and all(0 < float(row["p_virus"]) < 1 for row in rows)
+    provenance = json.loads(run.table("chicken", "provenance.json"))
+    assert (provenance["model_set"], provenance["frame_rule"]) == ("trained", "longest_open")
+
+
+def test_resuming_runs_nothing_and_another_trainer_just_trains_on_the_same_split(
+    launch: Pipeline, trained: Run
+) -> None:
+    again = launch.run("-profile", "train_demo", "-resume", outdir="out")
+    assert again.status == 0, again.output
+    assert not again.names("COMPLETED")
+    assert again.names("CACHED") == trained.names("COMPLETED")
+    other = launch.run(
+        "-profile", "train_demo", "--trainer", "original", "--set_name", "as_original", "-resume", outdir="out"
+    )  # fmt: skip
+    assert other.status == 0, other.output
+    assert other.names("COMPLETED") == {"TRAIN_CLASSIFIER original", "EVALUATE_CLASSIFIER as_original"}  # fmt: skip
+    sets = [trained.outdir / name for name in ("trained", "as_original")]
+    assert sets[0].joinpath("split.tsv").read_bytes() == sets[1].joinpath("split.tsv").read_bytes()
+    own, original = (figures(trained, path.name) for path in sets)
+    assert own["chunks"] == original["chunks"] and own["auroc"] != original["auroc"]
+
+
+@pytest.mark.parametrize("header, rows, words", [
+    ("sample,input", ["a,b"], ["is without id, fasta, label, class, group and has the unknown sample, input"]),
+    ("id,fasta,label,class,group,split", [
+        "a,{fa},viral,x,G,", "A,{fa},virus,x,G,", "b/c,lost.fa,viral,,G,dev",
+    ], [
+        "row 2 (A): label is 'virus', not viral or nonviral", "row 3 (b/c): an id is letters",
+        "row 3 (b/c): the column class is empty", "row 3 (b/c): split is 'dev', not train, val, test",
+        "row 3 (b/c): lost.fa is neither beside", "more than one row has the id 'a'",
+        "row 1 (a): --training_frames coding needs its annotation",
+    ]),
+])  # fmt: skip
+def test_all_faults_of_a_training_sheet_are_told_at_once(
+    pipeline: Pipeline, header: str, rows: list[str], words: list[str]
+) -> None:
+    fasta = SHEET.parent / "tmv.fa.gz"
+    lines = [header, *(row.format(fa=fasta) for row in rows)]
+    Path(pipeline.folder / "sheet.csv").write_text("\n".join(lines) + "\n")
+    run = pipeline.run("--workflow", "train", "--input", "sheet.csv", "--training_frames", "coding")
+    assert run.status != 0 and not run.tasks
+    assert [word for word in words if word not in run.output] == [], run.output
+
+
+def test_options_of_the_other_workflow_are_refused(pipeline: Pipeline) -> None:
+    run = pipeline.run("--input", "x.fa", "--trainer", "original", "--seed", "3")
+    assert run.status != 0
+    assert "--trainer is for --workflow train: leave it away" in run.output
+    assert "--seed is for --workflow train" in run.output
+    run = pipeline.run("--workflow", "train", "--input", "x.csv", "--viral_prior", "0.1")
+    assert run.status != 0 and "--viral_prior is for --workflow predict" in run.output
+
+
+def test_a_genome_that_cannot_be_read_stops_the_training(pipeline: Pipeline) -> None:
+    (pipeline.folder / "bad.fa").write_text("no sequence\n")
+    header, *rows = SHEET.read_text().splitlines()
+    rows = [row.replace(",", f",{SHEET.parent}/", 1) for row in rows]
+    (pipeline.folder / "sheet.csv").write_text(
+        "\n".join([header, *rows, "bad,bad.fa,viral,x,B,train"])
+    )
+    run = pipeline.run("--workflow", "train", "--input", "sheet.csv", "--calibrate", "none")
+    assert run.status != 0
+    assert "genome bad: bad.records.tsv is missing" in run.output
+    assert not (run.outdir / "trained").exists()
