@@ -44,7 +44,7 @@ def test_a_run_makes_a_set_that_is_checked_and_predicts(launch: Pipeline, traine
     assert "calibration-500-longest_open.json" in done.stdout
 
     user = Pipeline(launch.folder, new)
-    run = user.run("--input", str(SHEET.parent / "chicken.fa.gz"), outdir="calls")
+    run = user.run("--input", str(SHEET.parent / "chicken.fa.gz"), "-resume", outdir="calls")
     assert run.status == 0, run.output
     rows = list(csv.DictReader(run.table("chicken", "contigs.tsv").decode().splitlines(), delimiter="\t"))  # fmt: skip
     assert len(rows) == 2 and all(0 < float(row["p_virus"]) < 1 for row in rows)

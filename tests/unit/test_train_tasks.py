@@ -74,7 +74,7 @@ def write_genome(folder, genome, sequence, rng):
         ("dnabert_s", DNA_WIDTH, "d", "f"),
         ("esm2", PROTEIN_WIDTH, "e", ""),
     ):
-        vectors = rng.normal(0, 1, (len(ids), width)) + 0.3 * sign
+        vectors = rng.normal(0, 1, (len(ids), width)) + 0.3 * sign + 2
         origin = Provenance("any", sha * 64, tokenizer * 64, "", {}, 1, 0)
         write_embeddings(folder / f"{stem}.{file}.h5", ids, vectors.astype(np.float32), origin)
 
@@ -88,7 +88,13 @@ def data(tmp_path_factory):
     genomes, last = [], ""
     for label in ("viral", "nonviral"):
         for n, part in enumerate(parts[::-1]):
-            genome = Genome(f"{label}{n}", label, f"kind {n % 2}", f"{label} {n}", part)
+            genome = Genome(
+                f"{label}{n}",
+                label,
+                f"kind {n % (2 if label == 'viral' else 3)}",
+                f"{label} {n}",
+                part,
+            )
             copies = label == "viral" and n == 7
             last = dna(rng) if n == 0 else last
             write_genome(
