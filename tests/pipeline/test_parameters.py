@@ -83,7 +83,7 @@ def test_help_lists_every_parameter_of_the_schema(pipeline: Pipeline) -> None:
          "  esm2: gone.safetensors is missing. Copy the whole folder again, or give --weights_dir."),
         ({"esm2": {"sha256": "abc"}, "dnabert_s": {"width": None, "file": 7}, "name": "", "chunk_bp": [0]},
          "modelset.json: missing or not as docs/model_sets.md says: name, chunk_bp, components.dnabert_s.file, "
-         "components.dnabert_s.width, components.esm2.sha256. Build or fetch the set again."),
+         "components.dnabert_s.width, components.esm2.sha256. Build or fetch the set again, or mend modelset.json."),
         ({"format": 2}, "modelset.json: format is 2, this version reads format 1."),
         ({"components": []}, "components.dnabert_s.file, components.dnabert_s.sha256"),
     ],
