@@ -35,7 +35,7 @@ def readDescription(folder, description) {
         error("--model_set ${folder}: there is no modelset.json in it. Give the folder of a model set.")
     }
     try {
-        return new groovy.json.JsonSlurper().parseText(description.text)
+        return new groovy.json.JsonSlurper().parseText(description.text ?: ' ') // of an empty text it throws something else
     }
     catch (groovy.json.JsonException fault) {
         error("${description}: is no JSON (${fault.message.readLines()[0]}). It was cut short or edited: copy it again.")
@@ -287,7 +287,7 @@ def readPrior(where, path, sha256, made_for) {
     }
     def content = null
     try {
-        content = new groovy.json.JsonSlurper().parseText(path.getText('UTF-8'))
+        content = new groovy.json.JsonSlurper().parseText(path.getText('UTF-8') ?: ' ') // of an empty text it throws something else
     }
     catch (groovy.json.JsonException fault) {
         error("${where}: is no JSON (${fault.message.readLines()[0]}). Copy it again, or calibrate the model set again.")
@@ -303,7 +303,7 @@ def readPrior(where, path, sha256, made_for) {
 }
 
 def isShare(value) {
-    return value instanceof Number && value > 0 && value < 1
+    return value instanceof Number && value.doubleValue() > 0 && value.doubleValue() < 1
 }
 
 // Returns in which points a calibration is for something else.

@@ -219,7 +219,7 @@ REFUSED: list[tuple[Callable[[Path], None], str]] = [
     (spoil_file({"viral_prior": 1}), NO_CALIBRATION),
     (spoil_file({"format": 2}), NO_CALIBRATION),
     (spoil_file("[]"), NO_CALIBRATION),
-    (spoil_file("{"), "is no JSON ("),
+    *((spoil_file(text), "is no JSON (") for text in ("{", "", "NaN")),
     (lambda folder: (folder / OWN).unlink(), "is missing. Copy the whole folder again."),
     (lambda folder: edit(folder / OWN, x=1), ", modelset.json says "),
 ]  # fmt: skip

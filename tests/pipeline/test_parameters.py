@@ -113,8 +113,9 @@ def test_a_model_set_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, tmp_path)
     run = pipeline.run("--input", DEMO)
     assert f"--model_set {tmp_path}: there is no modelset.json in it." in run.output
-    (tmp_path / "modelset.json").write_text('{"name": ')
-    run = pipeline.run("--input", DEMO)
-    assert run.status == 1
-    assert f"{tmp_path}/modelset.json: is no JSON (" in run.output
+    for text in ('{"name": ', ""):
+        (tmp_path / "modelset.json").write_text(text)
+        run = pipeline.run("--input", DEMO)
+        assert run.status == 1
+        assert f"{tmp_path}/modelset.json: is no JSON (" in run.output
     assert "It was cut short or edited: copy it again." in run.output
