@@ -10,7 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from virnucpro.calls.calibration import Calibrator, load_calibration
+from virnucpro.calls.calibration import Calibrator
+from virnucpro.calls.calibration_file import load_calibration
 from virnucpro.calls.provenance import write_provenance
 from virnucpro.calls.sample_files import SampleFiles
 from virnucpro.calls.summarise import REASONS, summarise_sample

@@ -35,7 +35,7 @@ def readDescription(folder, description) {
         error("--model_set ${folder}: there is no modelset.json in it. Give the folder of a model set.")
     }
     try {
-        return new groovy.json.JsonSlurper().parseText(description.text)
+        return new groovy.json.JsonSlurper().parseText(description.text ?: ' ') // of an empty text it throws something else
     }
     catch (groovy.json.JsonException fault) {
         error("${description}: is no JSON (${fault.message.readLines()[0]}). It was cut short or edited: copy it again.")
@@ -52,8 +52,8 @@ def descriptionFaults(set) {
     def faults = [
         name: set.name instanceof String && set.name,
         chunk_bp: set.chunk_bp instanceof List && set.chunk_bp && set.chunk_bp.every { bp -> bp instanceof Integer && bp > 0 },
-        frame_rule: set.frame_rule instanceof String || (set.frame_rule instanceof Map && set.frame_rule.rule instanceof String),
     ].findAll { _key, fits -> !fits }.keySet() as List
+    faults += ruleFaults(set.frame_rule)
     componentNames().each { name ->
         def part = parts[name] instanceof Map ? parts[name] : [:]
         if (!(part.file instanceof String && part.file)) {
@@ -66,7 +66,91 @@ def descriptionFaults(set) {
             faults << "components.${name}.${widths[name]}".toString()
         }
     }
-    return faults ? ["modelset.json: missing or not as docs/model_sets.md says: ${faults.join(', ')}. Build or fetch the set again."] : []
+    faults += calibrationFaults(set.calibration)
+    return faults ? ["modelset.json: missing or not as docs/model_sets.md says: ${faults.join(', ')}. Build or fetch the set again, or mend modelset.json."] : []
+}
+
+// Of a stretch, where the set does not say; MIN_RESIDUES in sequences/translation.py.
+def defaultMinResidues() {
+    20
+}
+
+// Returns [rule, min_residues] of a frame rule without a fault: a name, or an object.
+def frameRuleOf(stated) {
+    def own = stated instanceof Map ? stated : [rule: stated]
+    return [rule: own.rule, min_residues: own.min_residues == null ? defaultMinResidues() : own.min_residues as int]
+}
+
+// Returns the rule as the digest has it: equal rules give equal texts.
+def ruleText(stated) {
+    def own = frameRuleOf(stated)
+    def plain = own.rule == 'open' && own.min_residues == defaultMinResidues()
+    return plain ? own.rule : "${own.rule} ${own.min_residues}"
+}
+
+// Returns what is wrong with a frame rule: the key, and the cause in brackets.
+// virnucpro.model_sets.rules has the same rules; tests/pipeline/test_model_rules.py compares them.
+def ruleFaults(stated) {
+    if (!(stated instanceof Map)) {
+        return fault('frame_rule', stated, isRuleName(stated), noRule())
+    }
+    def least = stated.min_residues
+    return fault('frame_rule.rule', stated.rule, isRuleName(stated.rule), noRule()) + fault('frame_rule.min_residues', least, least == null || isWhole(least), noCount())
+}
+
+// Returns what is wrong with the calibrations: entry and key, and the cause in brackets.
+def calibrationFaults(stated) {
+    if (stated == null) {
+        return []
+    }
+    if (!(stated instanceof List)) {
+        return ['calibration (no list)']
+    }
+    def known = []
+    return stated.withIndex().collectMany { entry, place ->
+        def faults = entryFaults("calibration.${place}", entry)
+        if (faults) {
+            return faults
+        }
+        def name = "${entry.chunk_bp} bp, ${entry.frame_rule}".toString()
+        def again = name in known
+        known << name
+        return again ? ["calibration.${place} (a second one for ${name})".toString()] : []
+    }
+}
+
+def entryFaults(key, entry) {
+    if (!(entry instanceof Map)) {
+        return ["${key} (no object)".toString()]
+    }
+    return [
+        fault("${key}.chunk_bp", entry.chunk_bp, entry.chunk_bp instanceof Integer && entry.chunk_bp >= 1, noCount()),
+        fault("${key}.frame_rule", entry.frame_rule, isRuleName(entry.frame_rule), noRule()),
+        // no control characters, no halves of a character
+        fault("${key}.file", entry.file, entry.file instanceof String && entry.file ==~ /[^\x00-\x1f\x7f\ud800-\udfff]+/, 'no file name'),
+        fault("${key}.sha256", entry.sha256, entry.sha256 instanceof String && entry.sha256 ==~ /[0-9A-Fa-f]{64}/, 'not 64 hexadecimal digits'),
+    ].flatten()
+}
+
+def fault(key, value, fits, cause) {
+    return fits ? [] : ["${key} (${value == null ? 'missing' : cause})".toString()]
+}
+
+def noCount() {
+    'no whole number from 1 on'
+}
+
+def noRule() {
+    'no name of a frame rule'
+}
+
+def isRuleName(value) {
+    return value instanceof String && value ==~ /[a-z0-9_]+/
+}
+
+// Returns whether a number of JSON is a count; 20.0 is 20.
+def isWhole(value) {
+    return value instanceof Number && value >= 1 && value <= Integer.MAX_VALUE && value == value.intValue()
 }
 
 // Returns a line for each component whose file is not there.
@@ -91,11 +175,9 @@ def sameNames(set) {
 // Returns the sha256 of what results depend on, one line each: names, places and notes do not count.
 // virnucpro.model_sets.digest computes the same.
 def setDigest(set) {
-    def rule = set.frame_rule instanceof Map ? "${set.frame_rule.rule} ${set.frame_rule.min_residues}" : set.frame_rule
-    def lines = ["format ${set.format}", "chunk_bp ${set.chunk_bp.join(',')}", "frame_rule ${rule}"]
+    def lines = ["format ${set.format}", "chunk_bp ${set.chunk_bp.join(',')}", "frame_rule ${ruleText(set.frame_rule)}"]
     lines += componentNames().collect { name -> "${name} ${set.components[name].sha256.toLowerCase()}" }
-    def calibrations = set.calibration instanceof List ? set.calibration : []
-    lines += calibrations.collect { c -> "calibration ${c.chunk_bp} ${c.frame_rule} ${c.sha256}".toString() }.sort()
+    lines += (set.calibration ?: []).collect { c -> "calibration ${c.chunk_bp} ${c.frame_rule} ${c.sha256.toLowerCase()}".toString() }.sort()
     def text = lines.collect { line -> "${line}\n" }.join('')
     return java.security.MessageDigest.getInstance('SHA-256').digest(text.getBytes('UTF-8')).encodeHex().toString()
 }
@@ -114,7 +196,7 @@ def modelIdentity(set, frame_rule, calibrated, version) {
     }
     if (calibrated[0]) {
         identity.calibration = calibrated[1]
-        identity.viral_prior = calibrated[2] == '' ? null : calibrated[2] // null: the calibration's own
+        identity.viral_prior = calibrated[2]
     }
     return identity + [pipeline_version: version]
 }
@@ -155,15 +237,10 @@ def checkCertified(set, precision) {
     }
 }
 
-// Of a stretch, where the set does not say; MIN_RESIDUES in sequences/translation.py.
-def defaultMinResidues() {
-    20
-}
-
-// Returns [rule, residues that a partial frame needs]: --frame_rule, or else the set's own, which is
-// a name or [rule: name, min_residues: number]. Without partial frames the number is 0.
+// Returns [rule, residues that a partial frame needs]: --frame_rule, or else the set's own. Without
+// partial frames the number is 0.
 def frameRule(set, frame_rule) {
-    def own = set.frame_rule instanceof Map ? set.frame_rule : [rule: set.frame_rule]
+    def own = frameRuleOf(set.frame_rule)
     def rule = frame_rule ?: own.rule
     if (rule == 'open') {
         return ['open', 0]
@@ -171,20 +248,13 @@ def frameRule(set, frame_rule) {
     if (rule != 'longest_open') {
         error("Model set ${set.name} wants the frame rule '${rule}', which this version does not have. Set --frame_rule open to use the original's.")
     }
-    def least = own.min_residues == null ? defaultMinResidues() : own.min_residues
-    if (!(least instanceof Integer) || least < 1) {
-        error("Model set ${set.name}: min_residues of its frame rule is '${least}', not a whole number from 1 on. Mend modelset.json, or copy it again.")
-    }
-    return [rule, least]
+    return [rule, own.min_residues]
 }
 
-// Returns [file, sha256, prior] of the calibration for a chunk length and frame rule; all empty for
-// a set that has none. A calibration holds only for what it was made with.
+// Returns [file, sha256, prior in use] of the calibration for a chunk length and frame rule; all
+// empty for a set that has none. A calibration holds only for what it was made with.
 def calibration(set, chunk_bp, rule, viral_prior) {
     def known = set.description.calibration ?: []
-    if (!(known instanceof List) || !known.every { c -> c instanceof Map && c.file instanceof String && c.sha256.toString() ==~ /[0-9a-f]{64}/ }) {
-        error("Model set ${set.name}: calibration in modelset.json is no list of entries with chunk_bp, frame_rule, file and sha256. Copy it again, or calibrate the set anew.")
-    }
     def own = known.find { c -> c.chunk_bp == chunk_bp && c.frame_rule == rule }
     if (!own) {
         if (viral_prior != null) {
@@ -193,9 +263,57 @@ def calibration(set, chunk_bp, rule, viral_prior) {
         }
         return [[], '', '']
     }
-    def path = file("${set.folder}/${own.file}", glob: false)
-    if (!path.exists()) {
-        error("Model set ${set.name}: its calibration ${own.file} is missing. Copy the whole folder again.")
+    def path = file(set.folder, glob: false).resolve(own.file)
+    def where = "Model set ${set.name}, calibration for ${chunk_bp} bp, ${rule}: ${path}"
+    def prior = readPrior(where, path, own.sha256.toLowerCase(), madeFor(set, chunk_bp, rule))
+    return [path.toRealPath(), own.sha256.toLowerCase(), viral_prior == null ? prior : viral_prior]
+}
+
+// Returns what a calibration of the set for such chunks is made for.
+def madeFor(set, chunk_bp, rule) {
+    def least = rule == 'open' ? null : frameRuleOf(set.frame_rule).min_residues
+    return [chunk_bp: chunk_bp, frame_rule: rule, min_residues: least, components: set.components.collectEntries { name, part -> [name, part.sha256] }]
+}
+
+// Returns the prior that a calibration file states; stops the run when the file is another than the
+// set names, or was made for something else. SUMMARISE reads the rest (calls/calibration_file.py).
+def readPrior(where, path, sha256, made_for) {
+    if (!path.exists() || path.isDirectory()) {
+        error("${where} is missing. Copy the whole folder again.")
     }
-    return [path.toRealPath(), own.sha256, viral_prior == null ? '' : viral_prior]
+    def found = java.security.MessageDigest.getInstance('SHA-256').digest(path.bytes).encodeHex().toString()
+    if (found != sha256) {
+        error("${where}: sha256 is ${found[0..11]}…, modelset.json says ${sha256[0..11]}…. The file is damaged or was replaced: copy it again, or calibrate the model set again.")
+    }
+    def content = null
+    try {
+        content = new groovy.json.JsonSlurper().parseText(path.getText('UTF-8') ?: ' ') // of an empty text it throws something else
+    }
+    catch (groovy.json.JsonException fault) {
+        error("${where}: is no JSON (${fault.message.readLines()[0]}). Copy it again, or calibrate the model set again.")
+    }
+    if (!(content instanceof Map) || content.format != 1 || !isShare(content.viral_prior)) {
+        error("${where}: is no calibration of format 1 with a viral_prior between 0 and 1. Copy it again, or calibrate the model set again.")
+    }
+    def others = differences(content.made_for, made_for)
+    if (others) {
+        error("${where}: was made for ${others.join('; ')}. Calibrate the model set again.")
+    }
+    return content.viral_prior
+}
+
+def isShare(value) {
+    return value instanceof Number && value.doubleValue() > 0 && value.doubleValue() < 1
+}
+
+// Returns in which points a calibration is for something else.
+def differences(found, wanted) {
+    if (!(found instanceof Map)) {
+        return ['no model set that it names']
+    }
+    def sums = found.components instanceof Map ? found.components : [:]
+    def others = ['chunk_bp', 'frame_rule', 'min_residues'].findAll { name -> found[name] != wanted[name] }
+        .collect { name -> "${name} ${found[name]}, the set has ${wanted[name]}" }
+    return others + wanted.components.findAll { name, sha256 -> sums[name].toString().toLowerCase() != sha256 }
+        .collect { name, sha256 -> "another ${name} (${sums[name].toString().take(12)}, the set has ${sha256.take(12)})" }
 }

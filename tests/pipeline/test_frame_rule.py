@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, Pipeline, Run, sha256, write_model_set
 
-from virnucpro.calls.calibration import Bin, Calibration, Rates, Temperature, to_json
+from virnucpro.calls.calibration import Bin, Calibration, Rates, Temperature
+from virnucpro.training.calibration import write_calibration
 
 DEMO = str(PROJECT / "assets" / "demo" / "contigs_a.fa.gz")
 TABLES = ("prediction_results.txt", "prediction_results_highestscore.csv")
@@ -24,6 +25,11 @@ def calls(run):
         for name, content in run.result_files().items()
         if not name.endswith(("provenance.json", "summary.tsv"))
     }
+
+
+def provenance(run: Run) -> dict[str, object]:
+    content: dict[str, object] = json.loads(run.table("contigs_a", "provenance.json"))
+    return content
 
 
 def called_share(run: Run) -> float:
@@ -94,10 +100,9 @@ def test_a_calibration_reruns_the_summary_alone_and_follows_the_prior(
     launch: Pipeline, by_open: Run, own_set: Path
 ) -> None:
     rates = Rates((-1.0, 0.5), (1.0, 0.5), (1.0, 0.1))
-    file = own_set / "calibration.json"
-    file.write_text(to_json(Calibration((Bin(1, Temperature(2.0, 0.0), rates),))))
-    entry = {"chunk_bp": 500, "frame_rule": "open", "file": file.name, "sha256": sha256(file)}
-    change_set(own_set, frame_rule="open", calibration=[entry])
+    change_set(own_set, frame_rule="open")
+    bins = (Bin(1, Temperature(2.0, 0.0), rates),)
+    file = write_calibration(own_set, Calibration(bins, viral_prior=0.25), 500, "open")
     run = launch.run("--input", DEMO, "--viral_prior", "0.9999999", "-resume", outdir="calibrated")
     assert run.status == 0, run.output
     assert run.processes("COMPLETED") == {"SUMMARISE"}
@@ -106,21 +111,29 @@ def test_a_calibration_reruns_the_summary_alone_and_follows_the_prior(
     assert "non-viral" in {row["call"] for row in rows(by_open, "contigs.tsv")}
     assert all(float(row["fdr"]) < 1e-6 for row in rows(run, "contigs.tsv") if row["p_virus"])
 
+    told = {"calibration": sha256(file), "viral_prior": 0.9999999}
+    assert provenance(run).items() >= told.items()
+    assert not {"calibration", "viral_prior"} & provenance(by_open).keys()
+
+    # where no prior is given, the calibration's own is used, and told
+    plain = launch.run("--input", DEMO, "-resume", outdir="own_prior")
+    assert plain.status == 0, plain.output
+    assert plain.processes("COMPLETED") == {"SUMMARISE"}
+    assert provenance(plain) == provenance(run) | {"viral_prior": 0.25}
+    assert "non-viral" in {row["call"] for row in rows(plain, "contigs.tsv")}
+
     # made for other chunks than these: not used, and a prior has no meaning
     other = launch.run("--input", DEMO, "--chunk_length", "300", "--viral_prior", "0.1")
     assert other.status == 1
     assert "is not calibrated for chunks of 300 bp and the frame rule open (but for: 500 bp, open)" in other.output  # fmt: skip
-    file.unlink()
-    lost = launch.run("--input", DEMO)
-    assert lost.status == 1 and "its calibration calibration.json is missing" in lost.output
 
 
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"frame_rule": {"rule": "longest_open", "min_residues": 0}}, "min_residues of its frame rule is '0', not a whole number from 1 on"),
+        ({"frame_rule": {"rule": "longest_open", "min_residues": 0}}, "says: frame_rule.min_residues (no whole number from 1 on). Build"),
         ({"frame_rule": {"rule": "longest"}}, "wants the frame rule 'longest', which this version does not have"),
-        ({"calibration": {"file": "x"}}, "calibration in modelset.json is no list of entries"),
+        ({"calibration": {"file": "x"}}, "not as docs/model_sets.md says: calibration (no list). Build"),
     ],
 )  # fmt: skip
 def test_a_model_set_with_a_wrong_property_is_refused(

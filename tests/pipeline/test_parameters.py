@@ -83,7 +83,7 @@ def test_help_lists_every_parameter_of_the_schema(pipeline: Pipeline) -> None:
          "  esm2: gone.safetensors is missing. Copy the whole folder again, or give --weights_dir."),
         ({"esm2": {"sha256": "abc"}, "dnabert_s": {"width": None, "file": 7}, "name": "", "chunk_bp": [0]},
          "modelset.json: missing or not as docs/model_sets.md says: name, chunk_bp, components.dnabert_s.file, "
-         "components.dnabert_s.width, components.esm2.sha256. Build or fetch the set again."),
+         "components.dnabert_s.width, components.esm2.sha256. Build or fetch the set again, or mend modelset.json."),
         ({"format": 2}, "modelset.json: format is 2, this version reads format 1."),
         ({"components": []}, "components.dnabert_s.file, components.dnabert_s.sha256"),
     ],
@@ -113,8 +113,9 @@ def test_a_model_set_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path, tmp_path)
     run = pipeline.run("--input", DEMO)
     assert f"--model_set {tmp_path}: there is no modelset.json in it." in run.output
-    (tmp_path / "modelset.json").write_text('{"name": ')
-    run = pipeline.run("--input", DEMO)
-    assert run.status == 1
-    assert f"{tmp_path}/modelset.json: is no JSON (" in run.output
+    for text in ('{"name": ', ""):
+        (tmp_path / "modelset.json").write_text(text)
+        run = pipeline.run("--input", DEMO)
+        assert run.status == 1
+        assert f"{tmp_path}/modelset.json: is no JSON (" in run.output
     assert "It was cut short or edited: copy it again." in run.output

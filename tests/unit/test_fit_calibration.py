@@ -1,12 +1,14 @@
 """Calibrations fitted to synthetic scores whose true probability is known."""
 
+import dataclasses
 import hashlib
 import json
 
 import numpy as np
 import pytest
 
-from virnucpro.calls.calibration import Calibrator, Isotonic, Temperature, load_calibration, to_json
+from virnucpro.calls.calibration import Calibrator, Isotonic, MadeFor, Temperature
+from virnucpro.calls.calibration_file import load_calibration
 from virnucpro.errors import InputError
 from virnucpro.training import calibration as making
 from virnucpro.training.calibration import (
@@ -212,28 +214,48 @@ def test_the_delta_of_chunks_is_that_of_their_largest_scores():
     assert chunk_deltas(chunk, scores) == pytest.approx([0.5, 0.6 - 0.9], abs=1e-6)
 
 
+SUMS = {"dnabert_s": "d" * 64, "tokenizer": "a" * 64, "esm2": "e" * 64, "classifier": "c" * 64}
+DESCRIPTION = {
+    "format": 1,
+    "name": "x",
+    "chunk_bp": [500],
+    "frame_rule": {"rule": "open", "min_residues": 30},
+    "calibration": None,
+    "components": {
+        role: {"file": role, "sha256": sha256.upper(), "width": 2, "input_width": 4}
+        for role, sha256 in SUMS.items()
+    },
+}
+
+
 def test_a_calibration_is_put_into_the_set_and_replaces_its_like(tmp_path):
-    description = {"name": "x", "calibration": None, "chunk_bp": [500]}
-    (tmp_path / "modelset.json").write_text(json.dumps(description))
+    (tmp_path / "modelset.json").write_text(json.dumps(DESCRIPTION))
     first, second = fit(synthetic(1000)), fit(synthetic(1000, seed=1), "isotonic", viral_prior=0.2)
     path = write_calibration(tmp_path, first, 500, "open")
-    assert path.name == "calibration-500-open.json" and path.read_text() == to_json(first)
+    assert path.name == "calibration-500-open.json"
+    assert load_calibration(path).bins == first.bins
     write_calibration(tmp_path, second, 500, "longest_open")
     write_calibration(tmp_path, second, 500, "open")
     found = json.loads((tmp_path / "modelset.json").read_text())
-    assert (found["name"], found["chunk_bp"]) == ("x", [500])
+    assert {**found, "calibration": None} == DESCRIPTION
     entries = [(c["chunk_bp"], c["frame_rule"], c["file"]) for c in found["calibration"]]
     assert entries == [
         (500, "longest_open", "calibration-500-longest_open.json"),
         (500, "open", "calibration-500-open.json"),
     ]
-    for entry in found["calibration"]:
+    for entry, least in zip(found["calibration"], (30, None), strict=True):
         content = (tmp_path / entry["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
-        assert load_calibration(tmp_path / entry["file"], entry["sha256"]) == second
+        made_for = MadeFor(500, entry["frame_rule"], least, SUMS)  # the set's own sums and residues
+        expected = dataclasses.replace(second, made_for=made_for)
+        assert load_calibration(tmp_path / entry["file"], entry["sha256"], made_for) == expected
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_folder_without_a_set_is_refused(tmp_path):
-    with pytest.raises(InputError, match="has no readable modelset.json"):
+def test_a_folder_without_a_sound_set_is_refused(tmp_path):
+    with pytest.raises(InputError, match="there is no modelset.json"):
         write_calibration(tmp_path, fit(synthetic(400)), 500, "open")
+    (tmp_path / "modelset.json").write_text(json.dumps({**DESCRIPTION, "calibration": ["x"]}))
+    with pytest.raises(InputError, match=r"calibration.0 \(no object\). .* mend modelset.json"):
+        write_calibration(tmp_path, fit(synthetic(400)), 500, "open")
+    assert len(list(tmp_path.iterdir())) == 1

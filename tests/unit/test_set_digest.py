@@ -46,10 +46,30 @@ def test_the_embedded_set_has_one() -> None:
         assert len(set_digest(json.loads(file.read_text()))) == 64
 
 
-def test_frame_rule_and_calibrations_count() -> None:
-    rules = ["open", "longest_open", {"rule": "longest_open", "min_residues": 20},
-             {"rule": "longest_open", "min_residues": 30}]  # fmt: skip
-    assert len({set_digest({**SET, "frame_rule": rule}) for rule in rules}) == len(rules)
+@pytest.mark.parametrize(
+    "line, written",
+    [
+        ("open", ['"open"', '{"rule": "open"}', '{"min_residues": 20, "rule": "open"}']),
+        ("open 30", ['{"rule": "open", "min_residues": 30}']),  # by --frame_rule longest_open
+        ("longest_open 20", [
+            '"longest_open"', '{"rule": "longest_open"}', '{"rule": "longest_open", "note": 1}',
+            '{"rule": "longest_open", "min_residues": null}',
+            '{"min_residues": 20, "rule": "longest_open"}',
+            '{"rule": "longest_open", "min_residues": 20.0}',
+            '{"rule": "longest_open", "min_residues": 2e1}',
+        ]),
+        ("longest_open 30", ['{"rule": "longest_open", "min_residues": 30}']),
+    ],
+)  # fmt: skip
+def test_equal_frame_rules_give_one_digest(line: str, written: list[str]) -> None:
+    for text in written:
+        lines = ["format 1", "chunk_bp 500,300", f"frame_rule {line}"]
+        lines += [f"{name} {name[0] * 64}" for name in COMPONENTS]
+        expected = hashlib.sha256("".join(f"{x}\n" for x in lines).encode()).hexdigest()
+        assert set_digest({**SET, "frame_rule": json.loads(text)}) == expected, text
+
+
+def test_calibrations_count_in_any_order_and_case() -> None:
     entries = [
         {"chunk_bp": bp, "frame_rule": "open", "file": "c.json", "sha256": "c" * 64}
         for bp in (500, 300)
@@ -57,5 +77,8 @@ def test_frame_rule_and_calibrations_count() -> None:
     calibrated = set_digest({**SET, "calibration": entries})
     assert calibrated == set_digest({**SET, "calibration": entries[::-1]}) != set_digest(SET)
     assert set_digest({**SET, "calibration": None}) == set_digest(SET)
+    assert set_digest({**SET, "calibration": []}) == set_digest(SET)
+    upper = [{**entries[0], "sha256": "C" * 64, "file": "elsewhere.json"}, entries[1]]
+    assert set_digest({**SET, "calibration": upper}) == calibrated
     other = [{**entries[0], "sha256": "d" * 64}, entries[1]]
     assert set_digest({**SET, "calibration": other}) != calibrated

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -10,21 +11,18 @@ import numpy as np
 import pytest
 from Bio.Seq import Seq
 
-from virnucpro.calls.calibration import (
-    Bin,
-    Calibration,
-    Calibrator,
-    Rates,
-    Temperature,
-    to_json,
-)
+from virnucpro.calls.calibration import Bin, Calibration, Calibrator, Rates, Temperature
+from virnucpro.calls.calibration_file import to_json
 from virnucpro.calls.scores_file import write_scores
 from virnucpro.calls.summarise import REASONS, SampleFiles, summarise_sample
 from virnucpro.errors import InputError
+from virnucpro.model_sets.calibrations import load_entry, made_for
+from virnucpro.model_sets.description import read_model_set
 from virnucpro.sequences.frames_file import read_frames
 from virnucpro.sequences.reader import InputFile
 from virnucpro.sequences.split import split_sample
 from virnucpro.sequences.translate import translate_shard
+from virnucpro.training.calibration import write_calibration
 
 RESULTS = {
     "prediction_results.txt", "prediction_results_highestscore.csv", "sequences.tsv",
@@ -702,3 +700,34 @@ def test_the_executable_takes_a_calibration_and_a_prior(
     with pytest.raises(SystemExit):
         executables["summarise"]([*arguments(), "--viral-prior", "1"])
     assert "1 is not between 0 and 1" in capsys.readouterr().err
+
+
+def test_each_chunk_length_of_a_set_has_its_own_calibration(
+    files, arguments, executables, tmp_path, monkeypatch
+):
+    # a set for 300 and 500 bp; the chunks are of 300
+    sums = {role: {"file": role, "sha256": "0" * 64, "width": 2, "input_width": 4}
+            for role in ("dnabert_s", "tokenizer", "esm2", "classifier")}  # fmt: skip
+    description = {"format": 1, "name": "x", "chunk_bp": [500, CHUNK_BP], "frame_rule": "open"}
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "modelset.json").write_text(json.dumps({**description, "components": sums}))
+    of_300 = Calibration((Bin(1, Temperature(3.0, -0.5), RATES),), viral_prior=0.25)
+    write_calibration(folder, of_300, CHUNK_BP, "open")
+    write_calibration(folder, CALIBRATION, 500, "open")
+    model_set = read_model_set(folder)
+    (entry,) = (e for e in model_set.calibrations if e.chunk_bp == CHUNK_BP)
+    assert load_entry(model_set, entry) == replace(
+        of_300, made_for=made_for(model_set, CHUNK_BP, "open")
+    )
+
+    monkeypatch.chdir(tmp_path)
+    option = ["--calibration", str(folder / entry.file), "--calibration-sha256", entry.sha256]
+    assert executables["summarise"](arguments() + option) == 0
+    called = [row for row in rows(tmp_path / "s/chunks.tsv") if row["call"] != "none"]
+    assert len(called) > 10
+    for row in called:
+        delta = float(row["score2"]) - float(row["score1"])
+        odds = ((1 + delta) / (1 - delta)) ** (1 / 3) * math.exp(-0.5) / 3  # 0.25 / 0.75
+        assert float(row["p_virus"]) == pytest.approx(odds / (1 + odds), abs=1e-6)
+        assert row["call"] == ("viral" if odds >= 1 else "non-viral")

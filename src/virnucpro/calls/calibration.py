@@ -9,21 +9,14 @@ many. The curve of such a bin gives the log-odds of virus where both kinds are e
     isotonic      of the probability that is read off between knots (delta, p_virus)
 
 The prior, the share of viral sequences in the sample, is added as its own log-odds. A model set
-brings its calibration as a file (docs/model_sets.md); training/calibration.py makes it.
+brings its calibration as a file (calibration_file.py); training/calibration.py makes it.
 """
 
-import hashlib
-import json
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from virnucpro.errors import InputError
-
-FORMAT = 1
 LARGEST_DELTA = 1 - 1e-6  # float32 scores near 0 and 1 tell no more; the log-odds stay below 14.6
 
 
@@ -64,10 +57,6 @@ class Isotonic:
 
 
 Curve = Temperature | Isotonic
-METHODS: dict[str, type[Temperature] | type[Isotonic]] = {
-    "temperature": Temperature,
-    "isotonic": Isotonic,
-}
 
 
 @dataclass(frozen=True)
@@ -106,6 +95,21 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class MadeFor:
+    """What the scores depend on that a calibration was fitted to; it holds for no others.
+
+    Attributes:
+        min_residues: of a partial frame; None by the rule `open`.
+        components: role -> sha256 in lower case, of all components of the model set.
+    """
+
+    chunk_bp: int
+    frame_rule: str
+    min_residues: int | None
+    components: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The calibration of a model set for one chunk length and frame rule.
 
@@ -113,12 +117,14 @@ class Calibration:
         bins: the first for one chunk, ascending.
         viral_prior: the prior to use when none is given.
         threshold: a sequence is viral from this probability on.
+        made_for: None as long as it is in no model set.
         measured: how it was made and what it reaches; not used.
     """
 
     bins: tuple[Bin, ...]
     viral_prior: float = 0.5
     threshold: float = 0.5
+    made_for: MadeFor | None = None
     measured: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def bin_of(self, num_chunks: int) -> Bin:
@@ -168,98 +174,3 @@ def sigmoid(log_odds: float) -> float:
         return 1 / (1 + math.exp(-log_odds))
     power = math.exp(log_odds)
     return power / (1 + power)
-
-
-def to_json(calibration: Calibration) -> str:
-    """Return the text of a calibration file."""
-    names = {kind: name for name, kind in METHODS.items()}
-    bins = [
-        {"min_chunks": b.min_chunks, "method": names[type(b.curve)], **asdict(b.curve),
-         "rates": asdict(b.rates)}
-        for b in calibration.bins
-    ]  # fmt: skip
-    content = {
-        "format": FORMAT,
-        "viral_prior": calibration.viral_prior,
-        "threshold": calibration.threshold,
-        "bins": bins,
-        "measured": calibration.measured,
-    }
-    return json.dumps(content, indent=2) + "\n"
-
-
-def load_calibration(path: Path, sha256: str | None = None) -> Calibration:
-    """Read a calibration file.
-
-    Raises: InputError for a file that is another than the model set names, or malformed.
-    """
-    content = path.read_bytes()
-    if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise InputError(
-            f"{path.name}: sha256 is {found[:12]}…, the model set says {sha256[:12]}…. The file is "
-            "damaged or was replaced: copy it again, or calibrate the model set anew."
-        )
-    try:
-        return _from_json(json.loads(content))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        cause = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(
-            f"{path.name}: is no calibration of format {FORMAT} ({cause}). Copy it again, or "
-            "calibrate the model set anew."
-        ) from error
-
-
-def _from_json(content: dict[str, Any]) -> Calibration:
-    """Return the calibration; ValueError, KeyError or TypeError where it is none."""
-    _check(content["format"] == FORMAT, f"format is {content['format']!r}")
-    bins = tuple(_bin(entry) for entry in content["bins"])
-    min_chunks = [b.min_chunks for b in bins]
-    _check(min_chunks[:1] == [1] and _rises(min_chunks, strictly=True),
-           f"bins start at {min_chunks} chunks, not at 1 and then ascending")  # fmt: skip
-    for name in ("viral_prior", "threshold"):
-        _check(0 < content[name] < 1, f"{name} {content[name]} is not between 0 and 1")
-    return Calibration(
-        bins, float(content["viral_prior"]), float(content["threshold"]), content["measured"]
-    )
-
-
-def _bin(entry: dict[str, Any]) -> Bin:
-    _check(entry["method"] in METHODS, f"method {entry['method']!r} is not {' or '.join(METHODS)}")
-    curve: Curve
-    if entry["method"] == "temperature":
-        curve = Temperature(float(entry["temperature"]), float(entry["bias"]))
-        _check(0 < curve.temperature < math.inf, f"temperature is {curve.temperature}")
-        _check(math.isfinite(curve.bias), f"bias is {curve.bias}")
-    else:
-        curve = Isotonic(_numbers(entry, "delta"), _numbers(entry, "p_virus"))
-        _check(len(curve.delta) == len(curve.p_virus) > 0, "delta and p_virus differ in length")
-        _check(_rises(curve.delta, strictly=True), "delta of the knots does not rise")
-        _check(_rises(curve.p_virus), "p_virus of the knots falls")
-        _check(curve.p_virus[0] > 0 and curve.p_virus[-1] < 1, "p_virus of a knot is 0 or 1")
-    rates = Rates(*(_numbers(entry["rates"], name) for name in ("delta", "viral", "nonviral")))
-    _check(len(rates.delta) == len(rates.viral) == len(rates.nonviral) > 0,
-           "the columns of rates differ in length")  # fmt: skip
-    _check(rates.delta[0] == -1 and _rises(rates.delta, strictly=True),
-           "delta of the rates does not rise from -1")  # fmt: skip
-    for name, shares in (("viral", rates.viral), ("nonviral", rates.nonviral)):
-        _check(_rises(shares[::-1]) and shares[0] <= 1 and shares[-1] >= 0,
-               f"{name} rates do not fall from 1 to 0")  # fmt: skip
-    _check(rates.nonviral[-1] > 0, "a nonviral rate is 0")
-    return Bin(int(entry["min_chunks"]), curve, rates)
-
-
-def _numbers(entry: dict[str, Any], name: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in entry[name])
-
-
-def _rises(numbers: Sequence[float], *, strictly: bool = False) -> bool:
-    """Return whether none is below the one before; NaN never rises."""
-    in_order: Callable[[float, float], bool] = (
-        (lambda a, b: a < b) if strictly else (lambda a, b: a <= b)
-    )
-    return all(map(in_order, numbers, numbers[1:]))
-
-
-def _check(holds: bool, fault: str) -> None:
-    if not holds:
-        raise ValueError(fault)

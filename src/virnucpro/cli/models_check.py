@@ -1,6 +1,7 @@
 """virnucpro models check: verify every file of a model set, and compute with it here.
 
-Prints a line for each component. Exit status: 0 when all is well, 1 when a component is not.
+Prints a line for each component and calibration. Exit status: 0 when all is well, 1 when one is
+not, or when this version does not have the frame rule of the set.
 
 --certify also compares the lower precisions that this device has with float32, on real frames and
 through the set's classifier, prints a table and keeps the figures in modelset.json. The pipeline

@@ -1,4 +1,7 @@
-"""Checks a model set on this machine: every hash, then a forward pass of each component."""
+"""Checks a model set on this machine: every hash, then a forward pass of each component.
+
+Then its frame rule, which this version may not have, and its calibrations.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -7,14 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from virnucpro.calls.calibration import load_calibration
 from virnucpro.calls.classifier import load_classifier
 from virnucpro.engine.device import GpuMemoryError, choose_precision
 from virnucpro.engine.embed import embed
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
+from virnucpro.model_sets.calibrations import load_entry
 from virnucpro.model_sets.description import Component, ModelSet
 from virnucpro.model_sets.known_files import identify
+from virnucpro.model_sets.rules import FRAME_RULES
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 
 # Made up, and of two lengths; what matters is that the same goes in twice.
@@ -26,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finding:
-    """What the check of one component found."""
+    """What the check of one component, rule or calibration found."""
 
     role: str
     ok: bool
@@ -34,7 +38,7 @@ class Finding:
 
 
 def check_components(model_set: ModelSet, device: torch.device) -> Iterator[Finding]:
-    """Yield a finding for each component and calibration, as they are checked.
+    """Yield a finding for each component and calibration, and for an unknown frame rule.
 
     Args:
         model_set: to check.
@@ -45,14 +49,17 @@ def check_components(model_set: ModelSet, device: torch.device) -> Iterator[Find
             yield Finding(component.role, True, _check(component, model_set, device))
         except (InputError, GpuMemoryError) as error:
             yield Finding(component.role, False, str(error))
-    for entry in model_set.description.get("calibration") or []:
-        role = f"calibration for {entry['chunk_bp']} bp, {entry['frame_rule']}"
+    if (rule := model_set.frame_rule.name) not in FRAME_RULES:
+        remedy = "Update virnucpro, or run with --frame_rule open."
+        yield Finding("frame_rule", False, f"{rule}: this version does not have it. {remedy}")
+    for entry in model_set.calibrations:
+        role = f"calibration for {entry}"
         try:
-            load_calibration(model_set.folder / entry["file"], entry["sha256"])
-        except (InputError, OSError) as error:
+            found = load_entry(model_set, entry)
+        except InputError as error:
             yield Finding(role, False, str(error))
         else:
-            yield Finding(role, True, entry["file"])
+            yield Finding(role, True, f"{entry.file}, prior {found.viral_prior:g}")
 
 
 def _check(component: Component, model_set: ModelSet, device: torch.device) -> str:

@@ -1,6 +1,5 @@
 """A model set as its modelset.json describes it."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,18 @@ from typing import Any
 from virnucpro.errors import InputError
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
 from virnucpro.model_sets.json_file import read_json
+from virnucpro.model_sets.rules import (
+    CalibrationEntry,
+    FrameRule,
+    calibration_entries,
+    calibration_faults,
+    frame_rule,
+    is_sha256,
+    rule_faults,
+)
 
 FORMAT = 1
 WIDTHS = {"dnabert_s": "width", "esm2": "width", "classifier": "input_width"}
-SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,23 @@ class ModelSet:
         """Return the sha256 of what results depend on (model_sets.digest)."""
         return set_digest(self.description)
 
+    @property
+    def frame_rule(self) -> FrameRule:
+        """Return the set's own frame rule."""
+        return frame_rule(self.description["frame_rule"])
+
+    @property
+    def calibrations(self) -> tuple[CalibrationEntry, ...]:
+        """Return its calibrations, in the order of modelset.json."""
+        return calibration_entries(self.description.get("calibration"))
+
     def component(self, role: str) -> Component:
         """Return the component of a role."""
         return self.components[COMPONENTS.index(role)]
 
 
 def read_model_set(folder: Path) -> ModelSet:
-    """Read modelset.json; the components are not opened.
+    """Read modelset.json; the files that it names are not opened.
 
     Raises: InputError for a folder that is no set, or whose parts do not fit together.
     """
@@ -74,7 +91,7 @@ def read_model_set(folder: Path) -> ModelSet:
     if faults := _faults(description):
         raise InputError(
             f"{file}: missing or not as docs/model_sets.md says: {', '.join(faults)}. Build or "
-            "fetch the set again."
+            "fetch the set again, or mend modelset.json."
         )
     entries = description["components"]
     components = tuple(
@@ -89,27 +106,25 @@ def read_model_set(folder: Path) -> ModelSet:
 
 
 def _faults(description: dict[str, Any]) -> list[str]:
-    """Return the keys that are not as they must be; workflows/model_set.nf has the same rules."""
+    """Return the keys that are not as they must be; workflows/model_set.nf has the same."""
     chunk_bp = description.get("chunk_bp")
     lengths = chunk_bp if isinstance(chunk_bp, list) else []
-    rule = description.get("frame_rule")
     fits = {
         "name": bool(description.get("name")) and isinstance(description["name"], str),
         "chunk_bp": bool(lengths) and all(type(bp) is int and bp > 0 for bp in lengths),
-        "frame_rule": isinstance(rule.get("rule") if isinstance(rule, dict) else rule, str),
     }
+    faults = [key for key, fit in fits.items() if not fit]
+    faults += rule_faults(description.get("frame_rule"))
     components = description.get("components")
     for role in COMPONENTS:
         entry = components.get(role) if isinstance(components, dict) else None
         entry = entry if isinstance(entry, dict) else {}
         file, sha256 = entry.get("file"), entry.get("sha256")
-        fits[f"components.{role}.file"] = isinstance(file, str) and bool(file)
-        fits[f"components.{role}.sha256"] = isinstance(sha256, str) and bool(
-            SHA256.fullmatch(sha256)
-        )
+        fits = {"file": isinstance(file, str) and bool(file), "sha256": is_sha256(sha256)}
         if width := WIDTHS.get(role):
-            fits[f"components.{role}.{width}"] = type(entry.get(width)) is int
-    return [key for key, fit in fits.items() if not fit]
+            fits[width] = type(entry.get(width)) is int
+        faults += [f"components.{role}.{key}" for key, fit in fits.items() if not fit]
+    return faults + calibration_faults(description.get("calibration"))
 
 
 def _check_widths(model_set: ModelSet) -> None:

@@ -4,29 +4,28 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from virnucpro.model_sets.rules import calibration_entries, frame_rule
+
 COMPONENTS = ("dnabert_s", "tokenizer", "esm2", "classifier")
 
 
 def set_digest(description: Mapping[str, Any]) -> str:
     """Return the sha256 (hex) over format, chunk lengths, frame rule, components and calibrations.
 
-    One line each, as `workflows/model_set.nf` writes them too.
+    One line each, as `workflows/model_set.nf` writes them too. What means the same gives the same
+    digest, however it is written.
 
     Args:
-        description: content of modelset.json.
+        description: content of modelset.json, without a fault.
     """
-    chunk_bp = ",".join(str(length) for length in description["chunk_bp"])
-    rule = description["frame_rule"]
-    if isinstance(rule, Mapping):
-        rule = f"{rule['rule']} {rule.get('min_residues', 'null')}"
     lines = [
         f"format {description['format']}",
-        f"chunk_bp {chunk_bp}",
-        f"frame_rule {rule}",
+        f"chunk_bp {','.join(str(length) for length in description['chunk_bp'])}",
+        f"frame_rule {frame_rule(description['frame_rule'])}",
         *(f"{name} {description['components'][name]['sha256'].lower()}" for name in COMPONENTS),
         *sorted(
-            f"calibration {entry['chunk_bp']} {entry['frame_rule']} {entry['sha256']}"
-            for entry in description.get("calibration") or []
+            f"calibration {entry.chunk_bp} {entry.frame_rule} {entry.sha256}"
+            for entry in calibration_entries(description.get("calibration"))
         ),
     ]
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

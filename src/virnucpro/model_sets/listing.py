@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro.errors import InputError
+from virnucpro.model_sets.calibrations import load_entry
 from virnucpro.model_sets.certificates import certified_precisions
 from virnucpro.model_sets.description import ModelSet, read_model_set
 
 FOLDERS_VARIABLE = "VIRNUCPRO_MODELS"  # folders of model sets, separated as in PATH
-COLUMNS = ("set", "chunk_bp", "dnabert_s", "esm2", "GB", "sources", "certified", "digest", "folder")
+COLUMNS = (
+    "set", "chunk_bp", "frame_rule", "dnabert_s", "esm2", "GB", "sources", "certified",
+    "calibrated", "digest", "folder",
+)  # fmt: skip
 DIGEST_DIGITS = 12
 
 
@@ -56,13 +60,25 @@ def _row(model_set: ModelSet) -> tuple[str, ...]:
     return (
         model_set.name,
         ",".join(map(str, model_set.description["chunk_bp"])),
+        str(model_set.frame_rule).replace(" ", ":"),
         *encoders,
         f"{size / 1e9:.2f}",
         f"missing: {','.join(lost)}" if lost else _sources(model_set),
         ",".join(certified_precisions(model_set)) or "no",
+        ",".join(_calibrated(model_set)) or "no",
         model_set.digest[:DIGEST_DIGITS],
         str(model_set.folder),
     )
+
+
+def _calibrated(model_set: ModelSet) -> Iterator[str]:
+    """Yield what the set is calibrated for; InputError for a file that is not its own."""
+    for entry in model_set.calibrations:
+        try:
+            load_entry(model_set, entry)
+        except InputError as error:
+            raise InputError(f"calibration for {entry}: {error}") from error
+        yield f"{entry.chunk_bp}:{entry.frame_rule}"
 
 
 def _sources(model_set: ModelSet) -> str:

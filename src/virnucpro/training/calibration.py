@@ -26,9 +26,11 @@ from virnucpro.calls.calibration import (
     Temperature,
     logit,
     sigmoid,
-    to_json,
 )
+from virnucpro.calls.calibration_file import to_json
 from virnucpro.errors import InputError
+from virnucpro.model_sets.calibrations import made_for
+from virnucpro.model_sets.description import read_model_set
 
 Method = Literal["temperature", "isotonic"]
 Floats = NDArray[np.float64]
@@ -316,16 +318,16 @@ def write_calibration(
 ) -> Path:
     """Put a calibration into a model set, in the place of one for the same chunks; return its file.
 
-    Raises: InputError for a folder without a model set.
+    The file says which components and chunks it was made for, and is refused for others.
+
+    Args:
+        folder: of the set whose scores the calibration was fitted to.
+        chunk_bp, frame_rule: of the chunks that were scored; with the set's own min_residues.
+    Raises: InputError for a folder without a model set, or a malformed one.
     """
-    try:
-        description = json.loads((folder / "modelset.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder}: has no readable modelset.json ({error}). Write the set first."
-        ) from error
+    model_set = read_model_set(folder)
     path = folder / f"calibration-{chunk_bp}-{frame_rule}.json"
-    text = to_json(calibration)
+    text = to_json(replace(calibration, made_for=made_for(model_set, chunk_bp, frame_rule)))
     _write(path, text)
     entry = {
         "chunk_bp": chunk_bp,
@@ -333,9 +335,9 @@ def write_calibration(
         "file": path.name,
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
-    others: Sequence[dict[str, Any]] = description.get("calibration") or []
+    others: Sequence[dict[str, Any]] = model_set.description.get("calibration") or []
     kept = [c for c in others if (c["chunk_bp"], c["frame_rule"]) != (chunk_bp, frame_rule)]
-    description["calibration"] = [*kept, entry]
+    description = model_set.description | {"calibration": [*kept, entry]}
     _write(folder / "modelset.json", json.dumps(description, indent=2, sort_keys=True) + "\n")
     return path
 
