@@ -16,9 +16,10 @@ def readModelSet(folder, weights_dir) {
     }
     def dna = set.components.dnabert_s.width
     def protein = set.components.esm2.width
+    def counts = set.components.classifier.frame_counts ?: 0
     def input = set.components.classifier.input_width
-    if (dna + protein != input) {
-        error("${where}: the encoders give ${dna} + ${protein} numbers a frame, the classifier takes ${input}. They are of different model sets.")
+    if (dna + protein + counts != input) {
+        error("${where}: the encoders give ${dna} + ${protein} numbers a frame${counts ? " and counts ${counts}" : ''}, the classifier takes ${input}. They are of different model sets.")
     }
     def components = componentNames().collectEntries { name ->
         def path = dir.resolve(set.components[name].file)

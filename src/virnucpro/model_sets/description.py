@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
 from virnucpro.model_sets.json_file import read_json
@@ -109,13 +110,18 @@ def _faults(description: dict[str, Any]) -> list[str]:
         )
         if width := WIDTHS.get(role):
             fits[f"components.{role}.{width}"] = type(entry.get(width)) is int
+        if role == "classifier":
+            counts = entry.get("frame_counts", 0)
+            fits[f"components.{role}.frame_counts"] = counts in (0, FRAME_COUNTS_WIDTH)
     return [key for key, fit in fits.items() if not fit]
 
 
 def _check_widths(model_set: ModelSet) -> None:
     dna, protein, given = (model_set.component(r).entry[WIDTHS[r]] for r in WIDTHS)
-    if dna + protein != given:
+    counts = model_set.component("classifier").entry.get("frame_counts", 0)
+    if dna + protein + counts != given:
+        counted = f" and counts {counts}" if counts else ""
         raise InputError(
-            f"{model_set.folder}: the encoders give {dna} + {protein} numbers a frame, the "
-            f"classifier takes {given}. They are of different model sets."
+            f"{model_set.folder}: the encoders give {dna} + {protein} numbers a frame{counted}, "
+            f"the classifier takes {given}. They are of different model sets."
         )
