@@ -85,7 +85,8 @@ def train_and_write(args: argparse.Namespace) -> None:
     tokenizers = BpeTokenizer(TOKENIZER), EsmTokenizer(recipe.esm2.alphabet)
     own = validation[args.chunk_length]
     val = Examples(own.windows, FramePool(own.frames, *tokenizers, device))
-    windows = training_windows(sources, args.chunk_length, recipe.windows, args.seed)
+    lengths_bp = tuple(round(share * args.chunk_length) for share in recipe.window_shares)
+    windows = training_windows(sources, lengths_bp, recipe.windows, args.seed)
     frames = frames_of(windows, args.processes)
     train = Examples(windows, FramePool(frames, *tokenizers, device))
     log.info(

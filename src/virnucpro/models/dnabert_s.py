@@ -64,7 +64,7 @@ class DnabertS(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
 
     def forward(self, ids: Tensor, batch: PackedBatch, backend: Backend | None = None) -> Tensor:
-        """Return the hidden states [T, D] of token ids int64 [T]; training has its own attention."""
+        """Return the hidden states [T, D] of token ids int64 [T]; training brings its attention."""
         x = self.norm(self.word_embeddings(ids) + self.token_type)
         attend = (backend or BACKENDS[self.attention])(self.scheme, batch, x.dtype)
         for layer in self.layers:

@@ -82,7 +82,7 @@ class ESM2(nn.Module):
         self.emb_layer_norm_after = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
 
     def forward(self, ids: Tensor, batch: PackedBatch, backend: Backend | None = None) -> Tensor:
-        """Return the hidden states [T, D] of token ids int64 [T]; training has its own attention."""
+        """Return the hidden states [T, D] of token ids int64 [T]; training brings its attention."""
         x = self.embed_tokens(ids) * TOKEN_DROPOUT_SCALE
         attend = (backend or BACKENDS[self.attention])(self.scheme, batch, x.dtype)
         for layer in self.layers:

@@ -44,6 +44,8 @@ class Recipe:
 
     Attributes:
         hidden: width of the MLP; the original's 512 knows less of the counts.
+        window_shares: shortest and longest window, as shares of the set's chunk length. Shorter
+            ones teach more than those of full length alone (bench/LOG.md).
         corruption: share of tokens exchanged among the frames of a step.
         window_share: weight of the loss of windows; the rest is that of frames.
         encoder_share: weight of a loss of the encoders alone, which the counts would outrun.
@@ -55,6 +57,7 @@ class Recipe:
     dnabert_s: dnabert_s.Config
     hidden: int = 2048
     windows: int = 300_000
+    window_shares: tuple[float, float] = (0.4, 1.0)
     steps: int = 1000
     warmup_steps: int = 100
     windows_per_step: int = 1024

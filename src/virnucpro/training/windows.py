@@ -40,18 +40,28 @@ class Windows:
     sequence_of: NDArray[np.int64]
 
 
-def training_windows(sources: Sequence[Source], length_bp: int, count: int, seed: int) -> Windows:
-    """Return windows at random places, as many of each label."""
+def training_windows(
+    sources: Sequence[Source], lengths_bp: tuple[int, int], count: int, seed: int
+) -> Windows:
+    """Return windows of random lengths at random places, as many of each label.
+
+    Args:
+        sources: to cut from; sequences that are shorter give what they have.
+        lengths_bp: shortest and longest window.
+        count: of windows; seed: of what is drawn.
+    """
     rng = np.random.default_rng(seed)
     chosen: list[int] = []
     for label in (0, 1):
         own = [i for i, s in enumerate(sources) if s.label == label and s.split == "train"]
         weights = drawing_weights([sources[i] for i in own])
         chosen += [own[i] for i in rng.choice(len(own), count // 2, p=weights)]
+    lengths = rng.integers(lengths_bp[0], lengths_bp[1] + 1, len(chosen))
     places = [
-        (i, int(rng.integers(max(1, len(sources[i].sequence) - length_bp + 1)))) for i in chosen
+        (i, int(rng.integers(max(1, len(sources[i].sequence) - length + 1))), int(length))
+        for i, length in zip(chosen, lengths, strict=True)
     ]
-    return _cut(sources, places, length_bp, rng)
+    return _cut(sources, places, rng)
 
 
 def drawing_weights(sources: Sequence[Source]) -> NDArray[np.float64]:
@@ -81,10 +91,11 @@ def validation_windows(sources: Sequence[Source], length_bp: int, seed: int = 0)
         if source.split == "val":
             last = len(source.sequence) - int(SHORTEST_SHARE * length_bp)
             of_group[source.group] += [(i, place) for place in range(0, last + 1, length_bp)]
-    places: list[tuple[int, int]] = []
+    places: list[tuple[int, int, int]] = []
     for _, own in sorted(of_group.items()):
-        places += [own[k] for k in sorted(rng.permutation(len(own))[:MOST_OF_A_GROUP])]
-    return _cut(sources, places, length_bp, rng)
+        chosen = sorted(rng.permutation(len(own))[:MOST_OF_A_GROUP])
+        places += [(*own[k], length_bp) for k in chosen]
+    return _cut(sources, places, rng)
 
 
 def field_weights(windows: Windows) -> NDArray[np.float64]:
@@ -107,18 +118,17 @@ def _field_class(kind: str, label: int) -> str:
 
 def _cut(
     sources: Sequence[Source],
-    places: list[tuple[int, int]],
-    length_bp: int,
+    places: list[tuple[int, int, int]],
     rng: np.random.Generator,
 ) -> Windows:
     pieces = []
-    for i, place in places:
+    for i, place, length_bp in places:
         piece = sources[i].sequence[place : place + length_bp].upper()
         pieces.append(piece if rng.random() < 0.5 else piece.translate(COMPLEMENT)[::-1])
     return Windows(
         pieces,
-        np.array([sources[i].label for i, _ in places], np.int64),
-        [sources[i].kind for i, _ in places],
-        [sources[i].group for i, _ in places],
-        np.array([i for i, _ in places], np.int64),
+        np.array([sources[i].label for i, _, _ in places], np.int64),
+        [sources[i].kind for i, _, _ in places],
+        [sources[i].group for i, _, _ in places],
+        np.array([i for i, _, _ in places], np.int64),
     )
