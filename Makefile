@@ -9,9 +9,12 @@ NEXTFLOW := $(shell tools/find_nextflow.sh)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export NXF_SYNTAX_PARSER ?= v2
 
-.PHONY: help setup demo test lint images clean
+DATA     ?= ../shared/data/labelled ../shared/data/labelled_more
+SEED     ?= 1
+
+.PHONY: help setup demo test lint images train-compact clean
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 setup: $(VENV)/setup.ok ## all that `nextflow run .` needs: .venv and Nextflow
 demo: setup ## run the pipeline on the demo data
@@ -32,6 +35,12 @@ lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, schema = config = help
 
 images: ## container images with podman or docker; BASE_IMAGE and PIP_INDEX choose their sources
 	tools/build_images.sh $(VERSION)
+
+train-compact: setup ## train the embedded model sets anew on DATA, with SEED (one GPU, minutes)
+	$(VENV)/bin/python tools/train_compact.py --data $(DATA) --seed $(SEED) \
+	    --chunk-length 500 --out models/compact-500
+	$(VENV)/bin/python tools/train_compact.py --data $(DATA) --seed $(SEED) \
+	    --chunk-length 300 --window-shares 0.4 0.8 --out models/compact-300
 
 clean: ## remove what runs leave behind, not the set-up
 	rm -rf work results-demo .nextflow .nextflow.log* .pytest_cache .ruff_cache .mypy_cache

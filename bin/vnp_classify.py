@@ -12,7 +12,7 @@ from virnucpro.task import run_task, task_parser
 def classify(args: argparse.Namespace) -> None:
     """Score the shard that the arguments name."""
     classify_shard(
-        args.frames,
+        *args.frames,
         EmbeddingsFile(args.dnabert_s, args.dnabert_s_sha256, args.tokenizer_sha256),
         EmbeddingsFile(args.esm2, args.esm2_sha256),
         args.classifier,
@@ -25,7 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     """Return the exit status."""
     parser = task_parser(__doc__)
     parser.add_argument("--shard", required=True, help="id of the shard")
-    parser.add_argument("--frames", required=True, type=Path, help="SHARD.frames.faa")
+    parser.add_argument(
+        "--frames", required=True, nargs=2, type=Path, metavar=("FAA", "FNA"), help="SHARD.frames.*"
+    )
     parser.add_argument("--dnabert-s", required=True, type=Path, metavar="H5")
     parser.add_argument("--dnabert-s-sha256", help="digest of the encoder it must come from")
     parser.add_argument("--tokenizer-sha256", help="digest of the DNA tokenizer it must come from")

@@ -1,23 +1,41 @@
 #!/usr/bin/env python3
-"""Train a compact model set on labelled chunks and write it, measured, to a folder."""
+"""Train a compact model set on labelled sequences and write it, measured and calibrated."""
 
 import argparse
 import dataclasses
 import logging
+import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from virnucpro.engine.device import DEVICE_CHOICES, choose_device, fix_numerics
 from virnucpro.errors import InputError
-from virnucpro.models.tokenizers import BpeTokenizer
-from virnucpro.training.compact import RECIPE, Trainer
-from virnucpro.training.labelled import read_frames
-from virnucpro.training.write_set import write_set
+from virnucpro.model_sets.description import read_model_set
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
+from virnucpro.training.baselines import kmer_shares, linear_scores
+from virnucpro.training.compact import RECIPE, Examples, Recipe, Trainer
+from virnucpro.training.frame_pool import FramePool, Frames, frames_of
+from virnucpro.training.measures import auroc, chunk_scores
+from virnucpro.training.sources import Source, read_sources
+from virnucpro.training.stored_set import load_set
+from virnucpro.training.windows import (
+    Windows,
+    field_weights,
+    training_windows,
+    validation_windows,
+)
+from virnucpro.training.write_set import Validation, write_set
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "models/compact-500/tokenizer.json"
+LENGTHS_BP = (150, 200, 300, 500, 1000)  # that the card tells of
+BASELINE_WINDOWS = 100_000
 
 log = logging.getLogger("train_compact")
 
@@ -37,48 +55,140 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, type=Path, help="folder of labelled chunks")
+    parser.add_argument(
+        "--data", required=True, nargs="+", type=Path,
+        help="folders of labelled chunks or of whole sequences (training/sources.py)",
+    )  # fmt: skip
     parser.add_argument("--chunk-length", type=int, default=500, help="bp (default: 500)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the model set")
+    parser.add_argument("--teacher", type=Path, help="model set whose scores the set learns")
     parser.add_argument("--steps", type=int, help="default: as the recipe says")
+    parser.add_argument("--windows", type=int, help="for training; default: as the recipe says")
+    parser.add_argument(
+        "--window-shares", nargs=2, type=float, metavar=("SHORTEST", "LONGEST"),
+        help="windows for training, as shares of the chunk length; default: as the recipe says",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=DEVICE_CHOICES, default="auto")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that translate")
     return parser.parse_args(argv)
 
 
 def train_and_write(args: argparse.Namespace) -> None:
-    """Do what the options say."""
+    """Do what the options say; a run that was cut off goes on from its checkpoint."""
     start = time.monotonic()
     device = choose_device(args.device)
     fix_numerics()
-    recipe = RECIPE if args.steps is None else dataclasses.replace(RECIPE, steps=args.steps)
-    train, val = (read_frames(args.data, args.chunk_length, split) for split in ("train", "val"))
-    trainer = Trainer(recipe, BpeTokenizer(TOKENIZER), train, val, device, args.seed)
+    given = {
+        "steps": args.steps,
+        "windows": args.windows,
+        "window_shares": tuple(args.window_shares) if args.window_shares else None,
+    }
+    recipe = dataclasses.replace(RECIPE, **{k: v for k, v in given.items() if v is not None})
+    sources = read_sources(args.data)
+    validation = {}
+    for bp in sorted({*LENGTHS_BP, args.chunk_length}):
+        windows = validation_windows(sources, bp)
+        validation[bp] = Validation(windows, frames_of(windows))
+    tokenizers = BpeTokenizer(TOKENIZER), EsmTokenizer(recipe.esm2.alphabet)
+    own = validation[args.chunk_length]
+    val = Examples(own.windows, FramePool(own.frames, *tokenizers, device))
+    lengths_bp = tuple(round(share * args.chunk_length) for share in recipe.window_shares)
+    windows = training_windows(sources, lengths_bp, recipe.windows, args.seed)
+    frames = frames_of(windows, args.processes)
+    train = Examples(windows, FramePool(frames, *tokenizers, device))
     log.info(
-        "%d train and %d val frames ready after %.0f s",
-        len(train.dna), len(val.dna), time.monotonic() - start,
+        "%d windows with %d frames, and %d to validate on, ready after %.0f s",
+        len(windows.sequences), len(train.pool), len(val.pool), time.monotonic() - start,
     )  # fmt: skip
+    teacher = _teacher_scores(args.teacher, frames, device) if args.teacher else None
+    key = "-".join(map(str, (args.seed, recipe.steps, recipe.windows, *recipe.window_shares)))
+    checkpoint = args.out.with_name(f".{args.out.name}-{key}.checkpoint")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(recipe, train, val, args.seed, device, checkpoint, teacher)
     best = trainer.run()
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    run = {
-        "best_step": best["step"],
-        "command": f"tools/train_compact.py --chunk-length {args.chunk_length} "
-        f"--steps {recipe.steps} --seed {args.seed}",
-        "data": f"labelled/{args.chunk_length}bp, val split by genome cluster",
-        "device": name,
+    run = _run(args, recipe, device, best) | {
+        "data": {split: _data(sources, split) for split in ("train", "val")},
+        "baselines": _baselines(train, val, device),
         "elapsed_s": round(time.monotonic() - start),
+    }
+    measured = write_set(args.out, args.chunk_length, trainer.network, TOKENIZER, validation, run)
+    checkpoint.unlink(missing_ok=True)
+    found = measured["by_length"][str(args.chunk_length)]
+    log.info(
+        "wrote %s after %.0f s: AUROC of chunks with an open frame %.4f, of all %.4f, weighted as "
+        "in the field %.4f, of sequences %.4f", args.out, time.monotonic() - start,
+        found["open"]["auroc"], found["longest_open"]["auroc_every_chunk"],
+        found["longest_open"]["auroc_field"], found["longest_open"]["auroc_sequences"],
+    )  # fmt: skip
+
+
+def _teacher_scores(folder: Path, frames: Frames, device: torch.device) -> NDArray[np.float32]:
+    precision = "fp16" if device.type == "cuda" else "fp32"
+    return load_set(read_model_set(folder), device, precision).scores(frames)[:, 1]
+
+
+def _run(
+    args: argparse.Namespace, recipe: Recipe, device: torch.device, best: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "best_step": best["step"],
+        "command": f"tools/train_compact.py --chunk-length {args.chunk_length}",
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
+        "field_auroc_before_storing": best["field_auroc"],
         "seed": args.seed,
         "steps": recipe.steps,
+        "steps_between_measures": recipe.steps_between_measures,
+        "teacher": args.teacher.name if args.teacher else None,
         "torch": str(torch.__version__),
-        "val_chunk_auroc_before_storing": best["chunk_auroc"],
+        "windows": recipe.windows,
+        "window_shares": recipe.window_shares,
     }
-    measures = write_set(args.out, args.chunk_length, trainer.network, TOKENIZER, train, val, run)
-    log.info(
-        "wrote %s after %.0f s: chunk AUROC %.4f (before storing: %.4f), frame AUROC %.4f, "
-        "consensus accuracy %.3f, %.3f of chunks with an open frame",
-        args.out, time.monotonic() - start, measures.chunk_auroc, best["chunk_auroc"],
-        measures.frame_auroc, measures.chunk_accuracy, measures.open_share,
-    )  # fmt: skip
+
+
+def _data(sources: list[Source], split: str) -> dict[str, Any]:
+    own = [source for source in sources if source.split == split]
+    kinds: Counter[str] = Counter()
+    licences: Counter[str] = Counter()
+    for source in own:
+        kinds[source.kind] += len(source.sequence)
+        licences[source.licence] += len(source.sequence)
+    return {"sequences": len(own), "bp": kinds.total(), "kinds": kinds, "licences": licences}
+
+
+def _baselines(train: Examples, val: Examples, device: torch.device) -> dict[str, dict[str, float]]:
+    """Return AUROCs of the linear model on counts of frames, and of that on 5-mers of windows."""
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.permutation(len(train.pool))[:BASELINE_WINDOWS])
+    labels = train.windows.labels[train.pool.frames.window]
+    of_frames = linear_scores(
+        train.pool.counts.cpu().numpy()[rows], labels[rows], val.pool.counts.cpu().numpy(), device
+    )
+    framed, chunk = np.unique(val.pool.frames.window, return_inverse=True)
+    linear = np.zeros(len(val.windows.labels), np.float32)
+    linear[framed] = chunk_scores(chunk, of_frames)
+
+    chosen = np.sort(rng.permutation(len(train.windows.labels))[:BASELINE_WINDOWS])
+    some = _only(train.windows, chosen)
+    kmers = linear_scores(kmer_shares(some), some.labels, kmer_shares(val.windows), device)
+    weights = field_weights(val.windows)
+    return {
+        name: {
+            "all": auroc(val.windows.labels, scores),
+            "field": auroc(val.windows.labels, scores, weights),
+        }
+        for name, scores in (("linear", linear), ("5-mers", kmers))
+    }
+
+
+def _only(windows: Windows, rows: NDArray[np.int64]) -> Windows:
+    return Windows(
+        [windows.sequences[i] for i in rows],
+        windows.labels[rows],
+        [windows.kinds[i] for i in rows],
+        [windows.groups[i] for i in rows],
+        windows.sequence_of[rows],
+    )
 
 
 if __name__ == "__main__":

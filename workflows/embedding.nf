@@ -61,10 +61,10 @@ workflow EMBEDDING {
 
     // by shard id
     embedded = frames_ch.full
-        .map { meta, _fna, faa -> [meta.id, meta, faa] }
+        .map { meta, fna, faa -> [meta.id, meta, faa, fna] }
         .join(EMBED_DNABERT_S.out.embeddings.flatten().map { h5 -> [h5.name - '.dnabert_s.h5', h5] }, failOnDuplicate: true)
         .join(EMBED_ESM2.out.embeddings.flatten().map { h5 -> [h5.name - '.esm2.h5', h5] }, failOnDuplicate: true)
-        .map { _id, meta, faa, dnabert_s, esm2 -> [meta, faa, dnabert_s, esm2] }
+        .map { row -> row.drop(1) }
     unframed = frames_ch.empty.map { meta, _fna, _faa -> meta }
     lists = SPLIT.out.lists
     tables = TRANSLATE.out.tables
@@ -74,6 +74,6 @@ workflow EMBEDDING {
     vacant   // [[id], []], for each sample without a shard
     chunks   // [shard meta, chunks.fna]
     tables   // [shard meta, chunks.tsv]
-    embedded // [shard meta, frames.faa, dnabert_s.h5, esm2.h5]
+    embedded // [shard meta, frames.faa, frames.fna, dnabert_s.h5, esm2.h5]
     unframed // shard meta, of shards without a frame
 }

@@ -16,9 +16,10 @@ def readModelSet(folder, weights_dir) {
     }
     def dna = set.components.dnabert_s.width
     def protein = set.components.esm2.width
+    def counts = set.components.classifier.frame_counts ?: 0
     def input = set.components.classifier.input_width
-    if (dna + protein != input) {
-        error("${where}: the encoders give ${dna} + ${protein} numbers a frame, the classifier takes ${input}. They are of different model sets.")
+    if (dna + protein + counts != input) {
+        error("${where}: the encoders give ${dna} + ${protein} numbers a frame${counts ? " and counts ${counts}" : ''}, the classifier takes ${input}. They are of different model sets.")
     }
     def components = componentNames().collectEntries { name ->
         def path = dir.resolve(set.components[name].file)
@@ -40,6 +41,11 @@ def readDescription(folder, description) {
     catch (groovy.json.JsonException fault) {
         error("${description}: is no JSON (${fault.message.readLines()[0]}). It was cut short or edited: copy it again.")
     }
+}
+
+// Numbers that a classifier may take of each frame beside its embeddings (calls/frame_counts.py).
+def frameCountsWidth() {
+    721
 }
 
 // Returns what is wrong with the description, each with the name of its key; [] when nothing is.
@@ -64,6 +70,9 @@ def descriptionFaults(set) {
         }
         if (widths[name] && !(part[widths[name]] instanceof Integer)) {
             faults << "components.${name}.${widths[name]}".toString()
+        }
+        if (name == 'classifier' && !(part.frame_counts in [null, 0, frameCountsWidth()])) {
+            faults << "components.${name}.frame_counts".toString()
         }
     }
     faults += calibrationFaults(set.calibration)

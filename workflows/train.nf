@@ -40,7 +40,7 @@ workflow TRAIN {
         .splitCsv(header: true, sep: '\t')
         .map { row -> [row.genome, row.split] }
     vectors_ch = embedded
-        .map { meta, faa, dnabert_s, esm2 -> [meta.sample, [faa, dnabert_s, esm2]] }
+        .map { meta, faa, _fna, dnabert_s, esm2 -> [meta.sample, [faa, dnabert_s, esm2]] }
         .combine(sides_ch, by: 0)
     learning_ch = vectors_ch
         .filter { _genome, _files, part -> part != 'test' }

@@ -7,6 +7,7 @@ import pytest
 
 from virnucpro.calls.classifier import load_classifier, save_classifier
 from virnucpro.calls.classify import EmbeddingsFile, classify_shard
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH, frame_counts
 from virnucpro.calls.scores_file import read_scores
 from virnucpro.embeddings.store import Provenance, write_embeddings
 from virnucpro.errors import InputError
@@ -23,16 +24,21 @@ def write(path, ids, data, sha256, tokenizer="", library="", **numerics):
     return path
 
 
-@pytest.fixture
-def shard(tmp_path):
+def mlp(path, input_width=8, **options):
     rng = np.random.default_rng(2)
     shapes = {
-        "hidden_layer.weight": (4, 8), "hidden_layer.bias": (4,), "bn1.weight": (4,),
+        "hidden_layer.weight": (4, input_width), "hidden_layer.bias": (4,), "bn1.weight": (4,),
         "bn1.bias": (4,), "bn1.running_mean": (4,), "bn1.running_var": (4,),
         "output_layer.weight": (2, 4), "output_layer.bias": (2,),
     }  # fmt: skip
     tensors = {name: rng.random(shape).astype(np.float32) for name, shape in shapes.items()}
-    save_classifier(tmp_path / "mlp", tensors)
+    save_classifier(path, tensors, **options)
+
+
+@pytest.fixture
+def shard(tmp_path):
+    mlp(tmp_path / "mlp")
+    (tmp_path / "s.frames.fna").write_text("".join(f">{name}\nATGAAAC\n" for name in IDS))
     (tmp_path / "s.frames.faa").write_text("".join(f">{name}\nMK\n" for name in IDS))
     write(tmp_path / "s.dnabert_s.h5", IDS, DNA, DNA_SHA)
     write(tmp_path / "s.esm2.h5", IDS, PROTEIN, PROTEIN_SHA)
@@ -44,6 +50,7 @@ def classify(
 ):
     return classify_shard(
         shard / "s.frames.faa",
+        shard / "s.frames.fna",
         EmbeddingsFile(shard / "s.dnabert_s.h5", dna_sha, tokenizer_sha),
         EmbeddingsFile(shard / "s.esm2.h5", protein_sha),
         shard / "mlp",
@@ -150,7 +157,7 @@ def test_a_replaced_classifier_is_refused(shard):
 
 
 def arguments(*more):
-    return ["--shard", "s", "--frames", "s.frames.faa", "--dnabert-s", "s.dnabert_s.h5",
+    return ["--shard", "s", "--frames", "s.frames.faa", "s.frames.fna", "--dnabert-s", "s.dnabert_s.h5",
             "--esm2", "s.esm2.h5", "--classifier", "mlp", *more]  # fmt: skip
 
 
@@ -169,3 +176,25 @@ def test_the_executable(shard, executables, monkeypatch, capsys):
     for option in right:  # every one is looked at
         assert executables["classify"](arguments(*options, option, "0" * 64)) == 2
         assert "0000" in capsys.readouterr().err
+
+
+def test_a_classifier_that_takes_counts_gets_those_of_the_frames(shard):
+    mlp(shard / "mlp", 8 + FRAME_COUNTS_WIDTH, takes_counts=True)
+    classify(shard)
+    counts = frame_counts(["ATGAAAC"] * 3, ["MK"] * 3)
+    expected = load_classifier(shard / "mlp").scores(DNA, PROTEIN, counts)
+    rows = list(read_scores(shard / "s.scores.tsv"))
+    assert [row.virus_text for row in rows] == [str(virus) for _, virus in expected]
+
+
+def test_counts_of_other_frames_are_refused(shard):
+    mlp(shard / "mlp", 8 + FRAME_COUNTS_WIDTH, takes_counts=True)
+    (shard / "s.frames.fna").write_text("".join(f">{name}\nATGAAAC\n" for name in IDS[::-1]))
+    with pytest.raises(InputError, match="s.frames.fna and s.frames.faa hold different frames"):
+        classify(shard)
+
+
+def test_a_classifier_for_counts_of_another_width_is_refused(shard):
+    mlp(shard / "mlp", 8 + FRAME_COUNTS_WIDTH + 1, takes_counts=True)
+    with pytest.raises(InputError, match=r"5 \+ 3, and counts 721"):
+        classify(shard)

@@ -1,5 +1,7 @@
 """The original's classifier, evaluated in numpy: both embeddings of a frame in, P(virus) out.
 
+A set trained by us may take the counts of calls/frame_counts.py behind them.
+
 Linear -> batch norm with running statistics -> ReLU -> Linear -> softmax; dropout is off.
 Arithmetic is float64 in blocks of a fixed number of rows, so that the float32 scores depend neither
 on the block a frame falls in nor, in practice, on the machine's BLAS.
@@ -9,11 +11,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
 
 BLOCK_ROWS = 256  # the original's batch
@@ -35,33 +39,44 @@ class Classifier:
     """Weights in float64.
 
     Attributes:
-        hidden_weight: [hidden, dna + protein], batch norm folded in; hidden_bias: [hidden].
+        hidden_weight: [hidden, dna + protein + counts], batch norm folded in;
+        hidden_bias: [hidden].
         output_weight: [2, hidden], row 0 other, row 1 virus; output_bias: [2].
+        takes_counts: whether it takes a frame's counts.
     """
 
     hidden_weight: NDArray[np.float64]
     hidden_bias: NDArray[np.float64]
     output_weight: NDArray[np.float64]
     output_bias: NDArray[np.float64]
+    takes_counts: bool = False
 
     @property
     def input_width(self) -> int:
-        """Width of DNA and protein embedding together."""
+        """Width of DNA and protein embedding and counts together."""
         return self.hidden_weight.shape[1]
 
-    def scores(self, dna: NDArray[np.float32], protein: NDArray[np.float32]) -> NDArray[np.float32]:
+    def scores(
+        self,
+        dna: NDArray[np.float32],
+        protein: NDArray[np.float32],
+        counts: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         """Return float32 [n, 2]: probabilities of other and of virus for each frame.
 
         Args:
             dna: float32 [n, dna width], DNABERT-S; protein: float32 [n, protein width], ESM-2.
+            counts: float32 [n, FRAME_COUNTS_WIDTH], for a classifier that takes them.
         """
+        assert self.takes_counts == (counts is not None), "counts, if and only if it takes them"
+        inputs = [dna, protein] if counts is None else [dna, protein, counts]
         scores = np.empty((len(dna), 2), np.float32)
         block = np.zeros((BLOCK_ROWS, self.input_width))
         for start in range(0, len(dna), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             count = len(dna[rows])
             # DNA first, as in training; the last block is filled up, never shorter
-            block[:count] = np.concatenate((dna[rows], protein[rows]), axis=1)
+            block[:count] = np.concatenate([part[rows] for part in inputs], axis=1)
             hidden = np.maximum(block @ self.hidden_weight.T + self.hidden_bias, 0)
             logits = hidden @ self.output_weight.T + self.output_bias
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -104,10 +119,13 @@ def load_classifier(path: Path, sha256: str | None = None) -> Classifier:
         + tensors["bn1.bias"],
         output_weight=tensors["output_layer.weight"],
         output_bias=tensors["output_layer.bias"],
+        takes_counts=json.loads(metadata.get("config", "{}")).get("frame_counts", 0) > 0,
     )
 
 
-def save_classifier(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
+def save_classifier(
+    path: Path, tensors: dict[str, NDArray[Any]], *, takes_counts: bool = False
+) -> None:
     """Write the eight tensors of an MLP as a component file, in the dtype they come in.
 
     Equal tensors give equal bytes.
@@ -118,6 +136,8 @@ def save_classifier(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None
     assert not missing, missing
     widths = {"hidden": tensors["hidden_layer.bias"].shape[0],
               "input": tensors["hidden_layer.weight"].shape[1]}  # fmt: skip
+    if takes_counts:
+        widths["frame_counts"] = FRAME_COUNTS_WIDTH
     metadata = {"architecture": "mlp", "config": json.dumps(widths, sort_keys=True)}
     content = save({name: np.ascontiguousarray(tensors[name]) for name in TENSORS}, metadata)
     # the library writes the metadata in an order of chance: size of the header, header, tensors

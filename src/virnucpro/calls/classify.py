@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virnucpro.calls.classifier import load_classifier
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH, frame_counts
 from virnucpro.calls.scores_file import write_scores
 from virnucpro.embeddings.store import Provenance, read_embeddings
 from virnucpro.errors import InputError
@@ -32,6 +33,7 @@ class EmbeddingsFile:
 
 def classify_shard(
     frames: Path,
+    dna_frames: Path,
     dna: EmbeddingsFile,
     protein: EmbeddingsFile,
     classifier: Path,
@@ -40,20 +42,40 @@ def classify_shard(
 ) -> int:
     """Write the score table of a shard, in the order of its frame file; return the frame count.
 
+    Args:
+        frames: its protein frames; dna_frames: its DNA frames, for a classifier that counts them.
+        dna, protein: its embeddings.
+        classifier: component file; classifier_sha256: that it must have; None: any.
+        out: the table.
+
     Raises: InputError when an embedding is missing or too many, when an encoder or tokenizer is not
         the model set's, when two versions of the code made the embeddings, or when the widths do
         not fit the classifier.
     """
     ids, dna_rows, protein_rows = read_vectors(frames, dna, protein)
     model = load_classifier(classifier, classifier_sha256)
-    width = dna_rows.shape[1] + protein_rows.shape[1]
+    counted = FRAME_COUNTS_WIDTH if model.takes_counts else 0
+    width = dna_rows.shape[1] + protein_rows.shape[1] + counted
     if width != model.input_width:
         raise InputError(
             f"{classifier.name}: takes {model.input_width} numbers a frame, but the encoders give "
-            f"{dna_rows.shape[1]} + {protein_rows.shape[1]}. They are of different model sets."
+            f"{dna_rows.shape[1]} + {protein_rows.shape[1]}"
+            + (f", and counts {counted}" if counted else "")
+            + ". They are of different model sets."
         )
-    write_scores(out, ids, model.scores(dna_rows, protein_rows))
+    counts = _counts(frames, dna_frames) if model.takes_counts else None
+    write_scores(out, ids, model.scores(dna_rows, protein_rows, counts))
     return len(ids)
+
+
+def _counts(frames: Path, dna_frames: Path) -> NDArray[np.float32]:
+    """Return the counts of a shard's frames, in the order of the protein file."""
+    (ids, protein), (dna_ids, dna) = read_frames(frames), read_frames(dna_frames)
+    if dna_ids != ids:
+        raise InputError(
+            f"{dna_frames.name} and {frames.name} hold different frames. Translate the shard again."
+        )
+    return frame_counts(dna, protein)
 
 
 def read_vectors(

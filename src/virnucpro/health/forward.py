@@ -95,6 +95,7 @@ def run_frames(
     Raises: InputError for a damaged component, and whatever torch and its compilers do.
     """
     from virnucpro.calls.classifier import load_classifier
+    from virnucpro.calls.frame_counts import frame_counts
     from virnucpro.engine.embed import embed
     from virnucpro.engine.embed_task import load_tokenizer
     from virnucpro.engine.load import load_engine
@@ -113,7 +114,8 @@ def run_frames(
         )
         vectors[name] = result.distinct[result.row_of]
     classifier = load_classifier(*components["classifier"])
-    scores = classifier.scores(vectors["dnabert_s"], vectors["esm2"])
+    counts = frame_counts(*(FRAMES[name] for name in ENCODERS)) if classifier.takes_counts else None
+    scores = classifier.scores(vectors["dnabert_s"], vectors["esm2"], counts)
     return Forward(vectors, scores[:, 1])
 
 

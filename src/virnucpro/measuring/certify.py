@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from virnucpro.calls.classifier import load_classifier
+from virnucpro.calls.frame_counts import frame_counts
 from virnucpro.engine.device import GpuMemoryError
 from virnucpro.engine.embed_task import LIBRARY, embed_within_memory, load_tokenizer
 from virnucpro.engine.load import load_engine
@@ -89,10 +90,11 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
         )
     part = model_set.component("classifier")
     classifier = load_classifier(part.path, part.sha256)
+    counts = frame_counts(frames.dna, frames.protein) if classifier.takes_counts else None
     sequences = {"dnabert_s": frames.dna, "esm2": frames.protein}
     truth = {role: _vectors(model_set, role, sequences[role], device, "fp32")[0]
              for role in sequences}  # fmt: skip
-    true_scores = classifier.scores(truth["dnabert_s"], truth["esm2"])[:, 1]
+    true_scores = classifier.scores(truth["dnabert_s"], truth["esm2"], counts)[:, 1]
     shared = {
         "model_set_digest": model_set.digest,
         "device": device_name(device),
@@ -109,7 +111,7 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
                 yield Certificate(role, precision, str(error), (), {})
                 continue
             vectors = {**truth, role: found}
-            scores = classifier.scores(vectors["dnabert_s"], vectors["esm2"])[:, 1]
+            scores = classifier.scores(vectors["dnabert_s"], vectors["esm2"], counts)[:, 1]
             figures = vector_measures(found, truth[role]) | score_measures(scores, true_scores)
             faults = below(FLOORS[precision], figures)
             entry = {

@@ -123,14 +123,21 @@ def _check_hash(component: Component) -> None:
 
 def _check_classifier(component: Component) -> str:
     classifier = load_classifier(component.path, component.sha256)
-    width = component.entry["input_width"]
+    width, counts = component.entry["input_width"], component.entry.get("frame_counts") or 0
     if classifier.input_width != width:
         raise InputError(
             f"{component.path}: takes {classifier.input_width} numbers a frame, modelset.json "
             f"says {width}. Build the set again."
         )
+    if classifier.takes_counts != (counts > 0):
+        takes = "takes" if classifier.takes_counts else "does not take"
+        raise InputError(
+            f"{component.path}: {takes} a frame's counts, modelset.json says frame_counts "
+            f"{counts}. Build the set again."
+        )
     features = np.random.default_rng(0).normal(0, 0.2, (4, width)).astype(np.float32)
-    scores = classifier.scores(features[:, : width // 2], features[:, width // 2 :])
+    dna, protein, counted = np.split(features, [1, width - counts], axis=1)
+    scores = classifier.scores(dna, protein, counted if counts else None)
     if not np.isfinite(scores).all():
         raise InputError(f"{component.path}: its scores are not finite. Build the set again.")
-    return f"takes {width} numbers a frame"
+    return f"takes {width} numbers a frame" + (f", {counts} of them counts" if counts else "")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
 from virnucpro.model_sets.json_file import read_json
@@ -123,14 +124,18 @@ def _faults(description: dict[str, Any]) -> list[str]:
         fits = {"file": isinstance(file, str) and bool(file), "sha256": is_sha256(sha256)}
         if width := WIDTHS.get(role):
             fits[width] = type(entry.get(width)) is int
+        if role == "classifier":
+            fits["frame_counts"] = entry.get("frame_counts") in (None, 0, FRAME_COUNTS_WIDTH)
         faults += [f"components.{role}.{key}" for key, fit in fits.items() if not fit]
     return faults + calibration_faults(description.get("calibration"))
 
 
 def _check_widths(model_set: ModelSet) -> None:
     dna, protein, given = (model_set.component(r).entry[WIDTHS[r]] for r in WIDTHS)
-    if dna + protein != given:
+    counts = model_set.component("classifier").entry.get("frame_counts") or 0
+    if dna + protein + counts != given:
+        counted = f" and counts {counts}" if counts else ""
         raise InputError(
-            f"{model_set.folder}: the encoders give {dna} + {protein} numbers a frame, the "
-            f"classifier takes {given}. They are of different model sets."
+            f"{model_set.folder}: the encoders give {dna} + {protein} numbers a frame{counted}, "
+            f"the classifier takes {given}. They are of different model sets."
         )

@@ -57,12 +57,12 @@ Attention = Callable[[Tensor], Tensor]  # [T, 3 * H * K] -> [T, H * K]; filler: 
 
 def reference(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     """Return the definition: softmax(q k' / sqrt(K) + bias) v for each sequence."""
-    turn = _rotation(scheme, batch)
-    bias = _alibi(scheme, batch, torch.float32)
+    turn = rotation(scheme, batch)
+    bias = alibi(scheme, batch, torch.float32)
     bounds = batch.cu_seqlens.tolist()
 
     def attend(qkv: Tensor) -> Tensor:
-        q, k, v = _split(qkv, scheme)
+        q, k, v = split_qkv(qkv, scheme)
         q, k = turn(q), turn(k)
         out = qkv.new_zeros(qkv.shape[0], scheme.heads, scheme.head_width)
         for start, end in zip(bounds[:-1], bounds[1:], strict=True):
@@ -80,14 +80,14 @@ def reference(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attenti
 
 def sdpa(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     """Return dense attention on each run of equally long sequences: no padding inside."""
-    turn = _rotation(scheme, batch)
-    bias = _alibi(scheme, batch, dtype)
+    turn = rotation(scheme, batch)
+    bias = alibi(scheme, batch, dtype)
     filler = batch.num_tokens - batch.runs[-1].end
     is_wide = scheme.head_width > WIDE_HEAD
     most = MAX_SHARED_LENGTH_WIDE_HEADS if is_wide else MAX_SHARED_LENGTH
 
     def attend(qkv: Tensor) -> Tensor:
-        q, k, v = _split(qkv, scheme)
+        q, k, v = split_qkv(qkv, scheme)
         q, k = turn(q), turn(k)
         parts = []
         for run in batch.runs:
@@ -129,11 +129,11 @@ def varlen(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     from torch.nn.attention.varlen import varlen_attn
 
     assert scheme.slopes is None, "choose refuses it"
-    turn = _rotation(scheme, batch)
+    turn = rotation(scheme, batch)
     bounds, longest = _with_filler(batch)
 
     def attend(qkv: Tensor) -> Tensor:
-        q, k, v = _split(qkv, scheme)
+        q, k, v = split_qkv(qkv, scheme)
         out = varlen_attn(turn(q), turn(k), v, bounds, bounds, longest, longest)
         assert isinstance(out, Tensor), "no aux output was asked for"
         return out.flatten(1)
@@ -145,12 +145,12 @@ def flash(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     """Return the kernel of the flash-attn package."""
     from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]
 
-    turn = _rotation(scheme, batch)
+    turn = rotation(scheme, batch)
     bounds, longest = _with_filler(batch)
     slopes = _slopes(scheme, batch.positions.device)
 
     def attend(qkv: Tensor) -> Tensor:
-        q, k, v = _split(qkv, scheme)
+        q, k, v = split_qkv(qkv, scheme)
         out: Tensor = flash_attn_varlen_func(
             turn(q), turn(k), v, bounds, bounds, longest, longest, alibi_slopes=slopes
         )
@@ -214,13 +214,13 @@ def why_no_triton(device: torch.device) -> str:
     return ""
 
 
-def _split(qkv: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor, Tensor]:
+def split_qkv(qkv: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor, Tensor]:
     """Return q, k and v [T, H, K]."""
     q, k, v = qkv.unflatten(1, (3, scheme.heads, scheme.head_width)).unbind(1)
     return q, k, v
 
 
-def _rotation(scheme: Scheme, batch: PackedBatch) -> Callable[[Tensor], Tensor]:
+def rotation(scheme: Scheme, batch: PackedBatch) -> Callable[[Tensor], Tensor]:
     """Return what turns [T, H, K] by the angles of its tokens, computed in float32."""
     if scheme.frequencies is None:
         return lambda x: x
@@ -260,7 +260,7 @@ def _slope_tensor(slopes: tuple[float, ...], device: torch.device) -> Tensor:
         return torch.tensor(slopes, device=device)
 
 
-def _alibi(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Tensor | None:
+def alibi(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Tensor | None:
     """Return [H, L, L], L = max_seqlen: -slope * |i - j|; the corner serves shorter sequences."""
     slopes = _slopes(scheme, batch.positions.device)
     if slopes is None:

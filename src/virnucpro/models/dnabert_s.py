@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.engine.packing import PackedBatch
-from virnucpro.models.attention import BACKENDS, Attention, Scheme
+from virnucpro.models.attention import BACKENDS, Attention, Backend, Scheme
 from virnucpro.models.pooling import mean_of_spans
 from virnucpro.models.token_embedding import TokenEmbedding
 
@@ -63,10 +63,10 @@ class DnabertS(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
 
-    def forward(self, ids: Tensor, batch: PackedBatch) -> Tensor:
-        """Return the hidden states [T, D] of token ids int64 [T]."""
+    def forward(self, ids: Tensor, batch: PackedBatch, backend: Backend | None = None) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]; training brings its attention."""
         x = self.norm(self.word_embeddings(ids) + self.token_type)
-        attend = BACKENDS[self.attention](self.scheme, batch, x.dtype)
+        attend = (backend or BACKENDS[self.attention])(self.scheme, batch, x.dtype)
         for layer in self.layers:
             x = layer(x, attend)
         return x

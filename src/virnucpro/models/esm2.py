@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.engine.packing import PackedBatch
-from virnucpro.models.attention import BACKENDS, Attention, Scheme
+from virnucpro.models.attention import BACKENDS, Attention, Backend, Scheme
 from virnucpro.models.pooling import mean_of_spans
 from virnucpro.models.token_embedding import TokenEmbedding
 
@@ -81,10 +81,10 @@ class ESM2(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.emb_layer_norm_after = nn.LayerNorm(config.width, eps=LAYER_NORM_EPS)
 
-    def forward(self, ids: Tensor, batch: PackedBatch) -> Tensor:
-        """Return the hidden states [T, D] of token ids int64 [T]."""
+    def forward(self, ids: Tensor, batch: PackedBatch, backend: Backend | None = None) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]; training brings its attention."""
         x = self.embed_tokens(ids) * TOKEN_DROPOUT_SCALE
-        attend = BACKENDS[self.attention](self.scheme, batch, x.dtype)
+        attend = (backend or BACKENDS[self.attention])(self.scheme, batch, x.dtype)
         for layer in self.layers:
             x = layer(x, attend)
         return self.emb_layer_norm_after(x)

@@ -1,20 +1,20 @@
 """Train a small model of the original's architecture end to end, from scratch.
 
     DNA of a frame      -> DNABERT-S -> mean over tokens   \\
-                                                             [F, D] -> MLP -> other / virus
-    protein of a frame  -> ESM-2     -> mean over residues /
+    protein of a frame  -> ESM-2     -> mean over residues  >  [F, D] -> MLP -> other / virus
+    both                -> counts (calls/frame_counts.py)  /
 
 The original keeps its encoders frozen; ours are too small to have learnt a language, so they learn
-the question itself. Loss: cross-entropy of each frame, labelled as its chunk; each chunk weighs
-the same, and both labels together weigh the same.
+the question itself. Loss: cross-entropy of the frames, labelled as their window, and of the mean of
+a window's largest and smallest logit, whose sign is the original's consensus.
 """
 
-import copy
+import dataclasses
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,21 +22,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from virnucpro.engine.packing import PackedBatch, packed_batch
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import Encoder
-from virnucpro.models.tokenizers import EsmTokenizer, Ids, Tokenizer
-from virnucpro.training.labelled import LabelledFrames, cropped
-from virnucpro.training.measures import measure
+from virnucpro.training.frame_pool import FramePool, PackedTokens
+from virnucpro.training.measures import auroc, chunk_scores
+from virnucpro.training.padded_attention import padded
+from virnucpro.training.windows import Windows, field_weights
 
-CROP_SHARES = (0.6, 0.75, 0.9)  # few values: every length is a call of attention of its own
-NUM_CROPS = 4  # cropped versions of each frame, beside the whole one
-WHOLE_FRAME_CHANCE = 0.5
-# In training, DNA tokens before [SEP] are cut to a multiple of this: fewer lengths. Not in use.
-DNA_LENGTH_STEP = 8
 EMBEDDING_STD = 0.1  # torch's 1 would keep Adam busy for long before a token's vector has changed
 DROPOUT = 0.5  # the original's
-EVAL_FRAMES = 512
+EVAL_FRAMES = 4096
 MAX_GRADIENT_NORM = 1.0
 
 log = logging.getLogger(__name__)
@@ -44,21 +40,38 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes and schedule of a training run."""
+    """Sizes and schedule of a training run.
+
+    Attributes:
+        hidden: width of the MLP; the original's 512 knows less of the counts.
+        window_shares: shortest and longest window, as shares of the set's chunk length. Shorter
+            ones teach more than those of full length alone (bench/LOG.md).
+        corruption: share of tokens exchanged among the frames of a step.
+        window_share: weight of the loss of windows; the rest is that of frames.
+        encoder_share: weight of a loss of the encoders alone, which the counts would outrun.
+        averaging: of the weights that are measured and stored, over the last steps.
+        teacher_share: weight of the teacher's scores in the labels, where there is one.
+    """
 
     esm2: esm2.Config
     dnabert_s: dnabert_s.Config
-    hidden: int = 512  # the original's
-    steps: int = 400
-    warmup_steps: int = 50
-    chunks_per_step: int = 512
+    hidden: int = 2048
+    windows: int = 300_000
+    window_shares: tuple[float, float] = (0.4, 1.0)
+    steps: int = 1000
+    warmup_steps: int = 100
+    windows_per_step: int = 1024
     peak_rate: float = 1e-3
     weight_decay: float = 0.05
-    corruption: float = 0.3  # share of tokens exchanged among the frames of a step
-    steps_between_measures: int = 25
+    corruption: float = 0.3
+    window_share: float = 0.5
+    encoder_share: float = 0.5
+    averaging: float = 0.99
+    teacher_share: float = 0.7
+    steps_between_measures: int = 100
 
 
-# 1.5 MB in half precision. Four times the width and depth was no better on the validation chunks.
+# 1.7 MB in half precision. Encoders of twice the width and depth were no better (bench/LOG.md).
 RECIPE = Recipe(esm2.Config(2, 96, 6), dnabert_s.Config(1, 96, 6, 288, 4096))
 
 
@@ -81,173 +94,225 @@ class Head(nn.Module):
         return self.output_layer(self.dropout(hidden))
 
 
-@dataclass(frozen=True)
-class PackedTokens:
-    """Sequences end to end, shortest first; `order` [B] brings vectors back to the given order."""
-
-    ids: Tensor
-    batch: PackedBatch
-    order: Tensor
-
-
 class Network(nn.Module):
-    """Both encoders and the head."""
+    """Both encoders, the counts and the head."""
 
     def __init__(self, recipe: Recipe) -> None:
         """Build it with fresh weights."""
         super().__init__()
         self.dnabert_s = dnabert_s.DnabertS(recipe.dnabert_s)
         self.esm2 = esm2.ESM2(recipe.esm2)
-        self.head = Head(recipe.dnabert_s.width + recipe.esm2.width, recipe.hidden)
+        width = recipe.dnabert_s.width + recipe.esm2.width
+        self.encoders_alone = nn.Linear(width, 2)
+        # counts have deviations of 1e-3 to 1e-1; `folded` puts this into the head's first layer
+        self.counts_norm = nn.BatchNorm1d(FRAME_COUNTS_WIDTH, affine=False)
+        self.head = Head(width + FRAME_COUNTS_WIDTH, recipe.hidden)
         for embedding in (self.dnabert_s.word_embeddings, self.esm2.embed_tokens):
             nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
 
-    def forward(self, dna: PackedTokens, protein: PackedTokens) -> Tensor:
-        """Return logits float32 [F, 2]."""
-        device = dna.ids.device.type
+    def forward(
+        self, dna: PackedTokens, protein: PackedTokens, counts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits float32 [F, 2], of all and of the encoders alone."""
+        device = counts.device.type
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            vectors = [_embed(self.dnabert_s, dna), _embed(self.esm2, protein)]
-        return self.head(torch.cat(vectors, 1))  # DNA first
+            vectors = [_embed(self.dnabert_s, dna), _embed(self.esm2, protein)]  # DNA first
+        encoded = torch.cat(vectors, 1).float()
+        features = torch.cat([encoded, self.counts_norm(counts)], 1)
+        return self.head(features), self.encoders_alone(encoded)
+
+    def classifier(self) -> dict[str, NDArray[np.float32]]:
+        """Return the tensors of the head for counts as they are, without their norm."""
+        state = {
+            name: tensor.detach().double().cpu() for name, tensor in self.head.state_dict().items()
+        }
+        norm = self.counts_norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        mean, variance = norm.running_mean.double().cpu(), norm.running_var.double().cpu()
+        weight = state["hidden_layer.weight"]
+        scaled = weight[:, -FRAME_COUNTS_WIDTH:] / torch.sqrt(variance + norm.eps)
+        state["hidden_layer.bias"] = state["hidden_layer.bias"] - scaled @ mean
+        state["hidden_layer.weight"] = torch.cat([weight[:, :-FRAME_COUNTS_WIDTH], scaled], 1)
+        return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
 def _embed(model: Encoder, tokens: PackedTokens) -> Tensor:
     """Return float32 [F, width], in the order in which the sequences were given."""
-    hidden = model(tokens.ids, tokens.batch)
+    hidden = model(tokens.ids, tokens.batch, padded)
     return model.pool(hidden, tokens.batch)[tokens.order]
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Token ids of each frame, DNA and protein."""
+class Examples:
+    """Windows and the pool of their frames."""
 
-    dna: list[Ids]
-    protein: list[Ids]
+    windows: Windows
+    pool: FramePool
 
 
 class Trainer:
-    """One training run; `run` does it and leaves the best network in `network`."""
+    """One training run; `run` does it and leaves the best network in `network`.
+
+    A run that was cut off goes on from its last checkpoint: each step draws from the seed and its
+    own number.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
-        bpe: Tokenizer,
-        train: LabelledFrames,
-        val: LabelledFrames,
-        device: torch.device,
+        train: Examples,
+        val: Examples,
         seed: int,
+        device: torch.device,
+        checkpoint: Path | None = None,
+        teacher: NDArray[np.float32] | None = None,
     ) -> None:
-        """Tokenise the frames and build a network."""
+        """Build a network.
+
+        Args:
+            recipe: sizes and schedule.
+            train, val: on the device.
+            seed: of everything that is drawn.
+            device: to train on.
+            checkpoint: file to go on from and to write; None: no checkpoints.
+            teacher: float32 [frames of train], p_virus by the teacher.
+        """
         torch.manual_seed(seed)
-        self._rng = np.random.default_rng(seed)
-        self._recipe, self._device = recipe, device
-        self._train, self._val = train, val
-        tokenizers = (bpe, EsmTokenizer(recipe.esm2.alphabet))
-        self._val_tokens = _tokenise(val.dna, val.protein, *tokenizers)
-        parts = [(train.dna, train.protein)]
-        parts += [cropped(train, CROP_SHARES, self._rng) for _ in range(NUM_CROPS)]
-        self._versions = [_shortened(_tokenise(*part, *tokenizers)) for part in parts]
-        self._weights = _frame_weights(train)
+        self._recipe, self._train, self._val, self._seed = recipe, train, val, seed
+        self._device, self._checkpoint = device, checkpoint
+        self._val_weights = field_weights(val.windows)
+        frames = train.pool.frames
+        self._first_frame = np.searchsorted(frames.window, np.arange(len(frames.is_open) + 1))
+        self._framed = np.unique(frames.window)
+        labels = train.windows.labels[frames.window].astype(np.float32)
+        if teacher is not None:
+            labels = (1 - recipe.teacher_share) * labels + recipe.teacher_share * teacher
+        self._targets = torch.from_numpy(labels.astype(np.float32)).to(device)
         self.network = Network(recipe).to(device)
 
     def run(self) -> dict[str, float]:
-        """Train; return the best step and its chunk AUROC on the validation frames."""
+        """Train; return the best step and its AUROC on the validation windows."""
         recipe, network = self._recipe, self.network
         optimizer = _optimizer(network, recipe)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_factor(s, recipe))
-        best: dict[str, float] = {"step": 0, "chunk_auroc": -1.0}
+        averaged = Network(recipe).to(self._device)
+        averaged.load_state_dict(network.state_dict())
+        best: dict[str, float] = {"step": 0, "field_auroc": -1.0}
         best_state: dict[str, Tensor] = {}
+        done = 0
+        if self._checkpoint and self._checkpoint.exists():
+            state = torch.load(self._checkpoint, self._device, weights_only=True)
+            network.load_state_dict(state["network"])
+            averaged.load_state_dict(state["averaged"])
+            optimizer.load_state_dict(state["optimizer"])
+            done, best, best_state = state["done"], state["best"], state["best_state"]
+            log.info("going on from step %d", done)
         start = time.monotonic()
-        for step, chunks in zip(range(1, recipe.steps + 1), self._chunk_batches(), strict=False):
+        for step in range(done + 1, recipe.steps + 1):
+            torch.manual_seed(int(np.random.default_rng([self._seed, step]).integers(2**62)))
             network.train()
-            loss = self._loss(chunks)
+            loss = self._loss(self._windows_of(step))
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.peak_rate * rate_factor(step - 1, recipe)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
             optimizer.step()
-            schedule.step()
+            _average(averaged, network, min(recipe.averaging, step / (step + 10)))
             if step % recipe.steps_between_measures and step < recipe.steps:
                 continue
-            found = measure(self._val, self.logits(self._val_tokens))
+            found = self._field_auroc(averaged)
             log.info(
-                "step %d of %d, loss %.3f: val chunk AUROC %.4f, accuracy %.3f, %.0f s",
-                step, recipe.steps, loss.item(), found.chunk_auroc, found.chunk_accuracy,
-                time.monotonic() - start,
+                "step %d of %d, loss %.3f: AUROC %.4f of validation windows weighted as in the "
+                "field, %.0f s", step, recipe.steps, loss.item(), found, time.monotonic() - start,
             )  # fmt: skip
-            if found.chunk_auroc > best["chunk_auroc"]:
-                best = {"step": step, "chunk_auroc": found.chunk_auroc}
-                best_state = copy.deepcopy(network.state_dict())  # a copy, not a reference
+            if found > best["field_auroc"]:
+                best = {"step": step, "field_auroc": found}
+                best_state = {
+                    k: v.clone() for k, v in averaged.state_dict().items()
+                }  # no reference
+            self._save(network, averaged, optimizer, step, best, best_state)
         network.load_state_dict(best_state)
         return best
 
-    @torch.inference_mode()
-    def logits(self, tokens: Tokens) -> NDArray[np.float32]:
-        """Return log p_virus - log p_other of each frame, by the network as it is now."""
-        self.network.eval()
-        parts = []
-        for start in range(0, len(tokens.dna), EVAL_FRAMES):
-            rows = slice(start, start + EVAL_FRAMES)
-            dna = lay_out(tokens.dna[rows], self._device)
-            protein = lay_out(tokens.protein[rows], self._device)
-            logits = self.network(dna, protein)
-            parts.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
-        return np.concatenate(parts)
+    def _save(
+        self, network: Network, averaged: Network, optimizer: torch.optim.Optimizer, done: int,
+        best: dict[str, float], best_state: dict[str, Tensor],
+    ) -> None:  # fmt: skip
+        if not self._checkpoint:
+            return
+        temporary = self._checkpoint.with_name(f".{self._checkpoint.name}.tmp")
+        state = {
+            "network": network.state_dict(), "averaged": averaged.state_dict(),
+            "optimizer": optimizer.state_dict(), "done": done, "best": best,
+            "best_state": best_state,
+        }  # fmt: skip
+        torch.save(state, temporary)
+        temporary.replace(self._checkpoint)
 
-    def _chunk_batches(self) -> Iterator[NDArray[np.int64]]:
-        """Yield chunks without end, each once before one comes again."""
-        num_chunks = len(self._train.labels)
-        size = min(self._recipe.chunks_per_step, num_chunks)
-        while True:
-            shuffled = self._rng.permutation(num_chunks)
-            for start in range(0, num_chunks - size + 1, size):
-                yield shuffled[start : start + size]
+    def _field_auroc(self, network: Network) -> float:
+        frames, labels = self._val.pool.frames, self._val.windows.labels
+        framed, chunk = np.unique(frames.window, return_inverse=True)
+        scores = np.zeros(len(labels))  # a window without a frame is a tie
+        scores[framed] = chunk_scores(chunk, logits(network, self._val.pool))
+        return auroc(labels, scores, self._val_weights)
 
-    def _loss(self, chunks: NDArray[np.int64]) -> Tensor:
-        frames = np.flatnonzero(np.isin(self._train.chunk, chunks))
-        whole = self._rng.random(len(frames)) < WHOLE_FRAME_CHANCE
-        versions = np.where(whole, 0, self._rng.integers(1, NUM_CROPS + 1, len(frames)))
-        chosen = [(self._versions[v], f) for v, f in zip(versions, frames, strict=True)]
-        dna = lay_out([tokens.dna[f] for tokens, f in chosen], self._device)
-        protein = lay_out([tokens.protein[f] for tokens, f in chosen], self._device)
-        logits = self.network(self._corrupt(dna), self._corrupt(protein))
-        labels = torch.from_numpy(self._train.labels[self._train.chunk[frames]]).to(self._device)
-        weights = torch.from_numpy(self._weights[frames]).to(self._device)
-        return (weights * F.cross_entropy(logits, labels, reduction="none")).sum() / weights.sum()
+    def _windows_of(self, step: int) -> NDArray[np.int64]:
+        """Return the windows of a step; each comes once before one comes again."""
+        size = min(self._recipe.windows_per_step, len(self._framed))
+        steps_of_epoch = len(self._framed) // size
+        epoch, place = divmod(step - 1, steps_of_epoch)
+        shuffled = np.random.default_rng([self._seed, epoch, 1]).permutation(self._framed)
+        return np.sort(shuffled[place * size : (place + 1) * size])
 
-    def _corrupt(self, tokens: PackedTokens) -> PackedTokens:
-        ids = corrupted(tokens.ids, self._recipe.corruption)
-        return PackedTokens(ids, tokens.batch, tokens.order)
+    def _loss(self, windows: NDArray[np.int64]) -> Tensor:
+        recipe = self._recipe
+        first, end = self._first_frame[windows], self._first_frame[windows + 1]
+        rows = np.concatenate([np.arange(a, b) for a, b in zip(first, end, strict=True)])
+        of_window = torch.from_numpy(np.repeat(np.arange(len(windows)), end - first))
+        of_window = of_window.to(self._device)
+        dna, protein, counts = self._train.pool.take(rows)
+        dna, protein = _corrupt(dna, recipe.corruption), _corrupt(protein, recipe.corruption)
+        both, alone = (z[:, 1] - z[:, 0] for z in self.network(dna, protein, counts))
 
-
-def _tokenise(
-    dna: Sequence[str], protein: Sequence[str], bpe: Tokenizer, esm: EsmTokenizer
-) -> Tokens:
-    return Tokens(bpe.encode(dna), esm.encode(protein))
-
-
-def _shortened(tokens: Tokens) -> Tokens:
-    """Drop up to DNA_LENGTH_STEP - 1 tokens before each [SEP]."""
-    dna = []
-    for ids in tokens.dna:
-        length = max(DNA_LENGTH_STEP, len(ids) // DNA_LENGTH_STEP * DNA_LENGTH_STEP)
-        dna.append(np.append(ids[: min(length, len(ids)) - 1], ids[-1]))
-    return Tokens(dna, tokens.protein)
-
-
-def _frame_weights(frames: LabelledFrames) -> NDArray[np.float32]:
-    """Return the weight of each frame: chunks of a label weigh the same, so do both labels."""
-    of_label = len(frames.labels) / (2 * np.bincount(frames.labels, minlength=2))
-    of_chunk = of_label[frames.labels] / np.bincount(frames.chunk)
-    return of_chunk[frames.chunk].astype(np.float32)
+        targets = self._targets[torch.from_numpy(rows).to(self._device)]
+        num_frames = torch.bincount(of_window, minlength=len(windows))
+        weights = 1 / num_frames[of_window] / len(windows)
+        frames, encoders = (
+            (weights * F.binary_cross_entropy_with_logits(z, targets, reduction="none")).sum()
+            for z in (both, alone)
+        )
+        index = of_window
+        zeros = both.new_zeros(len(windows))
+        largest = zeros.scatter_reduce(0, index, both, "amax", include_self=False)
+        smallest = zeros.scatter_reduce(0, index, both, "amin", include_self=False)
+        target = zeros.scatter_reduce(0, index, targets, "mean", include_self=False)
+        of_windows = F.binary_cross_entropy_with_logits((largest + smallest) / 2, target)
+        share = recipe.window_share
+        return (1 - share) * frames + share * of_windows + recipe.encoder_share * encoders
 
 
-def lay_out(tokens: Sequence[Ids], device: torch.device) -> PackedTokens:
-    """Return sequences of any lengths end to end, without filler."""
-    lengths = np.array([len(ids) for ids in tokens])
-    by_length = np.argsort(lengths, kind="stable")
-    ids = np.concatenate([tokens[i] for i in by_length]).astype(np.int64)
-    order = torch.from_numpy(np.argsort(by_length))
-    batch = packed_batch(lengths[by_length].tolist()).to(device)
-    return PackedTokens(torch.from_numpy(ids).to(device), batch, order.to(device))
+@torch.inference_mode()
+def logits(network: Network, pool: FramePool) -> NDArray[np.float32]:
+    """Return log p_virus - log p_other of each frame of a pool."""
+    network.eval()
+    parts = []
+    for start in range(0, len(pool), EVAL_FRAMES):
+        found, _ = network(*pool.take(np.arange(start, min(start + EVAL_FRAMES, len(pool)))))
+        parts.append((found[:, 1] - found[:, 0]).cpu().numpy())
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def _average(averaged: Network, network: Network, kept: float) -> None:
+    # the running statistics of the norms are averages already
+    for old, new in zip(averaged.parameters(), network.parameters(), strict=True):
+        old.lerp_(new, 1 - kept)
+    for mean, newer in zip(averaged.buffers(), network.buffers(), strict=True):
+        mean.copy_(newer)
+
+
+def _corrupt(tokens: PackedTokens, share: float) -> PackedTokens:
+    return dataclasses.replace(tokens, ids=corrupted(tokens.ids, share))
 
 
 def corrupted(ids: Tensor, share: float) -> Tensor:

@@ -1,0 +1,46 @@
+"""Counts of frames, against a plain definition."""
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH, frame_counts
+
+DNA = ["ATGGCTAAACGTCTGGAAGATCCGT", "ATGNNNGCTA", "GGNA"]
+PROTEIN = ["MAKRLEDP", "MXA", "G"]
+
+
+def shares(words, every):
+    counts = Counter(word for word in words if word in set(every))
+    return [counts[word] / max(1, counts.total()) for word in every]
+
+
+def plain(dna, protein):
+    codons = ["".join(letters) for letters in product("ACGT", repeat=3)]
+    tetramers = ["".join(letters) for letters in product("ACGT", repeat=4)]
+    pairs = ["".join(letters) for letters in product("ACDEFGHIKLMNPQRSTVWY", repeat=2)]
+    return [
+        *shares([dna[i : i + 3] for i in range(0, len(dna) - 2, 3)], codons),
+        *shares([dna[i : i + 4] for i in range(len(dna) - 3)], tetramers),
+        *shares([protein[i : i + 2] for i in range(len(protein) - 1)], pairs),
+        np.log(len(protein) / 100),
+    ]
+
+
+def test_counts_are_those_of_the_plain_definition():
+    found = frame_counts(DNA, PROTEIN)
+    assert found.shape == (3, FRAME_COUNTS_WIDTH) and found.dtype == np.float32
+    expected = [plain(*frame) for frame in zip(DNA, PROTEIN, strict=True)]
+    np.testing.assert_array_equal(found, np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_counts_of_a_frame_do_not_depend_on_its_neighbours(row):
+    alone = frame_counts([DNA[row]], [PROTEIN[row]])
+    assert alone.tobytes() == frame_counts(DNA, PROTEIN)[row].tobytes()
+
+
+def test_no_frames_give_no_rows():
+    assert frame_counts([], []).shape == (0, FRAME_COUNTS_WIDTH)
