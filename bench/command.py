@@ -2,12 +2,14 @@
 
 Writes a component with random weights of a published size and frame files of real frames, repeated
 with one letter changed for each copy so that none is a duplicate, --shard-tokens tokens a file, and
-runs the script in bin/ on them; --gpus N runs N such processes at once, one a GPU. The first run,
-of --tokens tokens, compiles the kernels and finds the rate; the second one has as many tokens as
-fill --seconds at that rate, or --tokens again. Rates count real tokens; gpu_busy is the share of
-the time between the first and the last batch in which one was launched and not finished.
+runs the script in bin/ on them; on N GPUs N such processes run at once, one a GPU. The first run,
+of --tokens tokens a GPU, compiles the kernels and finds the rate; then there is one run for each
+number of --gpus, of as many tokens a GPU as fill --seconds at that rate, or --tokens again. Rates
+count real tokens; gpu_busy is the share of the time between the first and the last batch in which
+one was launched and not finished.
 
     python bench/command.py --frames X.frames.faa --model esm2-3B --seconds 180
+    python bench/command.py --frames X.frames.fna --model dnabert_s --seconds 20 --gpus 1 2
 """
 
 import argparse
@@ -43,9 +45,9 @@ def main() -> None:
     parser.add_argument("--model", default="esm2-3B", help="esm2-SIZE or dnabert_s")
     parser.add_argument("--precision", default="fp16")
     parser.add_argument("--tokens", type=float, default=2e6, help="of a GPU, in the first run")
-    parser.add_argument("--seconds", type=float, help="of the second run, while embedding")
+    parser.add_argument("--seconds", type=float, help="of the later runs, while embedding")
     parser.add_argument("--shard-tokens", type=float, default=5e6, help="of a frame file")
-    parser.add_argument("--gpus", type=int, default=1)
+    parser.add_argument("--gpus", type=int, nargs="+", default=[1], help="a run for each number")
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--weights", choices=("fp32", "fp16"), default="fp16", help="in the file")
@@ -65,29 +67,36 @@ def main() -> None:
         if args.device == "cuda":
             torch.cuda.empty_cache()
         command = command_for(args, kind, encoder)
-        runs = [measure(args, kind, command, args.tokens, work / "first")]
+        runs = [measure(args, kind, command, args.tokens, work / "first", max(args.gpus))]
         wanted = args.tokens
         if args.seconds:  # a short run is slower than a long one: it warms up
             wanted = 1.1 * args.seconds * min(runs[0]["tokens_per_s_embedding"])
-        runs.append(measure(args, kind, command, wanted, work / "second"))
+        for gpus in args.gpus:
+            runs.append(measure(args, kind, command, wanted, work / f"{gpus}gpu", gpus))
+    numbers = "-".join(map(str, args.gpus))
     result = {
-        "what": f"{args.model} {args.precision}, {args.gpus} GPU, weights stored in {args.weights}",
+        "what": f"{args.model} {args.precision}, {numbers} GPU, weights stored in {args.weights}",
         "runs": runs,
     }
-    name = f"command_{args.model}_{args.precision}_{args.gpus}gpu_{args.frames.name.split('.')[0]}"
+    name = f"command_{args.model}_{args.precision}_{numbers}gpu_{args.frames.name.split('.')[0]}"
     write_result(name, result, args, device, __doc__)
 
 
 def measure(
-    args: argparse.Namespace, kind: str, command: list[str], tokens: float, work: Path
+    args: argparse.Namespace, kind: str, command: list[str], tokens: float, work: Path, gpus: int
 ) -> dict[str, Any]:
     """Run the command on so many tokens a GPU, in a folder of its own that is removed after."""
     work.mkdir()
-    inputs = [write_frames(args, kind, tokens, gpu, work) for gpu in range(args.gpus)]
+    inputs = [write_frames(args, kind, tokens, gpu, work) for gpu in range(gpus)]
     result = run_all(command, inputs, work)
     written = sum(path.stat().st_size for path in work.glob("*.h5"))
     shutil.rmtree(work)
-    return {**result, "frame_files": sum(map(len, inputs)), "written_gb": round(written / 1e9, 2)}
+    return {
+        "gpus": gpus,
+        **result,
+        "frame_files": sum(map(len, inputs)),
+        "written_gb": round(written / 1e9, 2),
+    }
 
 
 def write_frames(
