@@ -1,8 +1,9 @@
+"""Training compact sets: data, windows, network, and the set that is written."""
+
 import gzip
 import importlib.util
 import json
-import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,39 +11,54 @@ import pytest
 import torch
 
 from virnucpro.calls.classifier import load_classifier
+from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
+from virnucpro.model_sets.description import read_model_set
 from virnucpro.models import dnabert_s, esm2
-from virnucpro.models.component import file_sha256, load_component
-from virnucpro.models.tokenizers import BpeTokenizer
-from virnucpro.training import compact
+from virnucpro.models.component import load_component
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
+from virnucpro.sequences.translation import COMPLEMENT
 from virnucpro.training import write_set as writing
+from virnucpro.training.baselines import kmer_shares, linear_scores
 from virnucpro.training.compact import (
-    Head,
+    Examples,
     Recipe,
     Trainer,
     corrupted,
-    lay_out,
+    logits,
     rate_factor,
 )
-from virnucpro.training.labelled import cropped, read_frames
-from virnucpro.training.measures import auroc, chunk_scores, measure
+from virnucpro.training.frame_pool import FramePool, frames_of
+from virnucpro.training.measures import auroc, chunk_scores
+from virnucpro.training.padded_attention import padded
+from virnucpro.training.sources import Source, read_sources
+from virnucpro.training.stored_set import call_windows, load_set
+from virnucpro.training.windows import (
+    MOST_OF_A_GROUP,
+    Windows,
+    drawing_weights,
+    field_weights,
+    training_windows,
+    validation_windows,
+)
 
 CPU = torch.device("cpu")
 PROJECT = Path(__file__).resolve().parents[2]
 TOKENIZER = PROJECT / "models/compact-500/tokenizer.json"
-CHUNK_BP = 90
+SOURCE_BP, WINDOW_BP = 500, 90
 TINY = Recipe(
     esm2.Config(1, 16, 2),
     dnabert_s.Config(1, 16, 2, 24, 4096),
     hidden=8,
+    windows=40,
     steps=2,
     warmup_steps=1,
-    chunks_per_step=8,
+    windows_per_step=8,
     steps_between_measures=1,
 )
 CODONS = {"viral": ("GCT", "AAA", "ATT"), "nonviral": ("GGC", "CTG", "GAC")}
-STOPS_EVERYWHERE = "TAACTAACTAA".ljust(CHUNK_BP // 2, "C") + "TTAGTTAGTTA".ljust(CHUNK_BP // 2, "C")
 RELATED = "S_train_viral_0"
+NUM_SOURCES = 24
 
 
 @pytest.fixture(autouse=True)
@@ -56,20 +72,22 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder of labelled chunks: 12 of each kind and split, each from a source of its own."""
+    """A folder of labelled chunks: 24 of each kind and split; the first two touch in their source."""
     folder = tmp_path_factory.mktemp("labelled")
-    chunks = folder / f"{CHUNK_BP}bp"
+    chunks = folder / f"{SOURCE_BP}bp"
     chunks.mkdir()
     rng = np.random.default_rng(0)
-    manifest = ["id\tclass\tsource_seq"]
+    manifest = ["id\tclass\tsource_seq\tstart_1based\tgenome\tsplit_unit\tlicence"]
     for split in ("train", "val"):
         for kind, codons in CODONS.items():
             lines = []
-            for n in range(12):
+            for n in range(NUM_SOURCES):
                 name = f"{split}_{kind}_{n}"
-                chunk = "".join(rng.choice(codons, CHUNK_BP // 3)) if n < 11 else STOPS_EVERYWHERE
+                source, start = (name, 1) if n != 1 else (f"{split}_{kind}_0", 1 + SOURCE_BP)
+                chunk = "".join(rng.choice(codons, SOURCE_BP // 3 + 1))[:SOURCE_BP]
                 lines.append(f">{name} text\n{chunk[:60]}\n{chunk[60:]}\n")
-                manifest.append(f"{name}\t{kind} {n % 2}\tS_{name}")
+                row = (name, f"{kind} {n % 2}", f"S_{source}", start, source, f"U_{source}", "MIT")
+                manifest.append("\t".join(map(str, row)))
             (chunks / f"{split}.{kind}.fa.gz").write_bytes(gzip.compress("".join(lines).encode()))
     text = "\n".join(manifest) + "\n"
     (chunks / "manifest.tsv.gz").write_bytes(gzip.compress(text.encode()))
@@ -79,27 +97,50 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def frames(data):
-    return read_frames(data, CHUNK_BP, "train"), read_frames(data, CHUNK_BP, "val")
+def sources(data):
+    return read_sources([data])
+
+
+def examples(windows):
+    tokenizers = BpeTokenizer(TOKENIZER), EsmTokenizer(esm2.ALPHABET)
+    return Examples(windows, FramePool(frames_of(windows), *tokenizers, CPU))
+
+
+@pytest.fixture(scope="module")
+def train(sources):
+    return examples(training_windows(sources, (60, WINDOW_BP), TINY.windows, seed=1))
+
+
+@pytest.fixture(scope="module")
+def val(sources):
+    return examples(validation_windows(sources, WINDOW_BP))
 
 
 @pytest.fixture
-def trainer(frames):
-    return Trainer(TINY, BpeTokenizer(TOKENIZER), *frames, CPU, seed=3)
+def trainer(train, val):
+    return Trainer(TINY, train, val, 3, CPU)
 
 
-def pairs_won(labels, scores):
+def pairs_won(labels, scores, weights):
     """Return AUROC by its definition."""
-    ones, zeros = scores[labels == 1], scores[labels == 0]
-    return np.mean([[(a > b) + (a == b) / 2 for b in zeros] for a in ones])
+    won = total = 0.0
+    for i in np.flatnonzero(labels == 1):
+        for j in np.flatnonzero(labels == 0):
+            pair = weights[i] * weights[j]
+            won += pair * ((scores[i] > scores[j]) + (scores[i] == scores[j]) / 2)
+            total += pair
+    return won / total
 
 
 @pytest.mark.parametrize("levels", [3, 1000], ids=["many ties", "few ties"])
-def test_auroc_is_the_share_of_pairs_in_order(levels):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_auroc_is_the_share_of_pairs_in_order(levels, weighted):
     rng = np.random.default_rng(levels)
     labels = rng.integers(2, size=60)
     scores = rng.integers(levels, size=60) + labels * levels / 4
-    assert auroc(labels, scores) == pytest.approx(pairs_won(labels, scores), abs=1e-12)
+    weights = rng.random(60) if weighted else np.ones(60)
+    found = auroc(labels, scores, weights if weighted else None)
+    assert found == pytest.approx(pairs_won(labels, scores, weights), abs=1e-12)
 
 
 @pytest.mark.parametrize("scores, expected", [([1, 2, 3], 1.0), ([3, 2, 1], 0.0), ([2, 2, 2], 0.5)])
@@ -109,64 +150,106 @@ def test_auroc_of_known_orders(scores, expected):
 
 def test_a_chunk_scores_the_mean_of_its_extreme_frames():
     chunk = np.array([0, 1, 1, 1, 2, 2])
-    logits = np.array([0.5, -3.0, 1.0, 0.0, 2.0, -2.0])
-    assert chunk_scores(chunk, logits).tolist() == [0.5, -1.0, 0.0]
+    frame_logits = np.array([0.5, -3.0, 1.0, 0.0, 2.0, -2.0])
+    assert chunk_scores(chunk, frame_logits).tolist() == [0.5, -1.0, 0.0]
 
 
-def test_measures_count_calls_by_label_and_class(frames):
-    val = frames[1]
-    labels = val.labels[val.chunk]
-    perfect = measure(val, np.where(labels == 1, 1.0, -1.0))
-    assert (perfect.chunk_auroc, perfect.sensitivity, perfect.specificity) == (1.0, 1.0, 1.0)
-    assert perfect.called_virus == {
-        "nonviral 0": 0.0,
-        "nonviral 1": 0.0,
-        "viral 0": 1.0,
-        "viral 1": 1.0,
-    }
-    all_virus = measure(val, np.ones(len(labels)))
-    assert (all_virus.sensitivity, all_virus.specificity) == (1.0, 0.0)
-    assert all_virus.open_share == 22 / 24  # one chunk of each kind is full of stops
+def test_chunks_that_touch_are_joined_and_related_sources_left_out(sources):
+    lengths = [len(s.sequence) for s in sources if s.split == "train" and s.label == 1]
+    # the two chunks of the related source are out
+    assert sorted(lengths) == [SOURCE_BP] * (NUM_SOURCES - 2)
+    joined = [s for s in sources if s.split == "val" and len(s.sequence) == 2 * SOURCE_BP]
+    assert len(joined) == 2 and {s.label for s in joined} == {0, 1}
+    assert {s.licence for s in sources} == {"MIT"}
 
 
-def test_sources_related_to_validation_are_not_trained_on(data, frames):
-    train, val = frames
-    assert sum(train.class_totals.values()) == 23 and sum(val.class_totals.values()) == 24
-    (line,) = [
-        entry
-        for entry in gzip.decompress((data / f"{CHUNK_BP}bp/train.viral.fa.gz").read_bytes())
-        .decode()
-        .split(">")
-        if entry.startswith(RELATED.removeprefix("S_") + " ")
+def test_whole_sequences_are_read_but_for_those_that_stand_as_chunks(tmp_path, data):
+    rows = ["id\tlabel\tclass\tgroup\tsplit\tlicence\talso_in_labelled"]
+    for name, label in (("viral", 1), ("nonviral", 0)):
+        entries = ""
+        for n, (split, also) in enumerate([("train", "no"), ("val", "no"), ("train", "yes")]):
+            rows.append(f"{name}{n}\t{label}\tphage\tG{name}{split}\t{split}\tMIT\t{also}")
+            entries += f">{name}{n}\n{'ACGT' * 50}\n"
+        (tmp_path / f"{name}.fa.gz").write_bytes(gzip.compress(entries.encode()))
+    (tmp_path / "manifest.tsv.gz").write_bytes(gzip.compress(("\n".join(rows) + "\n").encode()))
+    found = read_sources([tmp_path])
+    assert [(s.label, s.split) for s in found] == [
+        (1, "train"),
+        (1, "val"),
+        (0, "train"),
+        (0, "val"),
     ]
-    chunk = line.split("\n", 1)[1].replace("\n", "")
-    assert not any(dna in chunk for dna in train.dna)
+    assert len(read_sources([data, tmp_path])) == len(read_sources([data])) + 4
 
 
-def test_frames_of_a_chunk_keep_its_label(frames):
-    train = frames[0]
-    starts = {0: {"G", "C"}, 1: {"G", "A"}}  # of the first frame, by the codons of its kind
-    assert (np.diff(train.chunk) >= 0).all() and set(train.chunk) == set(range(len(train.labels)))
-    for chunk, label in enumerate(train.labels):
-        first = train.dna[int(np.searchsorted(train.chunk, chunk))]
-        assert first[0] in starts[label]
+@pytest.mark.parametrize("missing", ["all", "manifest", "cut"])
+def test_a_folder_that_is_no_data_is_refused(tmp_path, missing):
+    if missing != "all":
+        (tmp_path / "500bp").mkdir()
+        (tmp_path / "related_train_val.tsv").write_text("val_source\ttrain_source\n")
+    if missing == "cut":
+        whole = gzip.compress(b"id\tclass\n" * 99)
+        (tmp_path / "500bp/manifest.tsv.gz").write_bytes(whole[:-9])
+    with pytest.raises(InputError, match="Give folders of labelled chunks"):
+        read_sources([tmp_path])
 
 
-def test_a_folder_without_the_files_is_refused(tmp_path):
-    with pytest.raises(InputError, match="Give the folder of labelled chunks"):
-        read_frames(tmp_path, 500, "train")
+def source(kind, group, length, split="train", label=1):
+    return Source("ACGT" * (length // 4), label, kind, group, split, "MIT")
 
 
-def test_a_crop_is_the_same_part_of_dna_and_protein(frames):
-    train = frames[0]
-    dna, protein = cropped(train, (0.5,), np.random.default_rng(0))
-    assert not all(map(str.startswith, train.protein, protein))
-    for whole_dna, whole, bases, residues in zip(
-        train.dna, train.protein, dna, protein, strict=True
+def test_a_group_on_both_sides_is_refused(monkeypatch):
+    own = [source("phage", "G", 400), source("phage", "G", 400, "val")]
+    monkeypatch.setattr("virnucpro.training.sources._whole", lambda folder: own)
+    with pytest.raises(InputError, match="group G: is in train and in val"):
+        read_sources([Path("any")])
+
+
+def test_classes_and_groups_are_drawn_by_the_root_of_their_size():
+    own = [
+        source("a", "1", 1600),
+        source("a", "2", 400),
+        source("b", "3", 400),
+        source("b", "3", 100),
+    ]
+    weights = drawing_weights(own)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[:2].sum() / weights[2:].sum() == pytest.approx((2000 / 500) ** 0.5)
+    assert weights[0] / weights[1] == pytest.approx(2)
+    assert weights[2] / weights[3] == pytest.approx(4)  # within a group, by length
+
+
+def test_training_windows_are_pieces_of_their_sources_on_either_strand(sources):
+    windows = training_windows(sources, (60, WINDOW_BP), 400, seed=2)
+    assert np.bincount(windows.labels).tolist() == [200, 200]
+    lengths = [len(sequence) for sequence in windows.sequences]
+    assert min(lengths) >= 60 and max(lengths) == WINDOW_BP and len(set(lengths)) > 20
+    forward = 0
+    for sequence, of, label in zip(
+        windows.sequences, windows.sequence_of, windows.labels, strict=True
     ):
-        assert len(residues) == len(whole) // 2
-        starts = [m.start() for m in re.finditer(f"(?={residues})", whole)]
-        assert any(bases == whole_dna[3 * s : 3 * (s + len(residues)) + 1] for s in starts)
+        whole = sources[of]
+        assert whole.split == "train" and whole.label == label
+        forward += sequence in whole.sequence
+        assert sequence in whole.sequence or sequence.translate(COMPLEMENT)[::-1] in whole.sequence
+    assert 120 < forward < 280
+
+
+def test_validation_windows_cover_sequences_and_no_group_counts_too_much():
+    own = [source("phage", "G", 20_000, "val"), source("phage", "H", 240, "val"),
+           source("phage", "I", 40, "val")]  # fmt: skip
+    windows = validation_windows(own, 100)
+    assert windows.groups.count("G") == MOST_OF_A_GROUP
+    # 100, 100 and 40: the rest is shorter than half a window
+    assert windows.groups.count("H") == 2 and windows.groups.count("I") == 0
+
+
+def test_classes_weigh_their_share_of_the_field():
+    kinds = ["phage", "phage", "plant virus", "bacterium", "archaeon", "fungus"]
+    labels = np.array([1, 1, 1, 0, 0, 0])
+    windows = Windows(["A"] * 6, labels, kinds, ["g"] * 6, np.arange(6))
+    expected = [0.35 / 2, 0.35 / 2, 0.30, 0.45 / 2, 0.45 / 2, 0.45]
+    assert field_weights(windows).tolist() == pytest.approx(expected)
 
 
 def test_corruption_exchanges_about_the_share_and_no_edges():
@@ -186,123 +269,184 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert rate_factor(30, recipe) == pytest.approx(0)
 
 
-def test_vectors_and_gradients_of_mixed_lengths_are_those_of_each_sequence_alone(trainer):
-    """Tell whether packing brings vectors back in order, and whether pooling can be trained."""
-    model = trainer.network.esm2.eval()
-    tokens = [np.array([0, *range(4, 4 + n), 2], dtype=np.int32) for n in (5, 2, 7, 2, 1)]
+@pytest.mark.parametrize("name", ["dna", "protein"])
+def test_padded_vectors_and_gradients_are_those_of_each_sequence_alone(trainer, train, name):
+    """Tell whether padding is hidden, vectors come back in order, and pooling can be trained."""
+    model = trainer.network.dnabert_s if name == "dna" else trainer.network.esm2
+    tokens = getattr(train.pool, name)
+    rows = np.array([5, 2, 30, 2, 17])
     weights = torch.randn(5, 16)
 
-    def vectors_and_gradient(groups):
+    def vectors_and_gradient(groups, backend):
         model.zero_grad()
         vectors = []
         for group in groups:
-            packed = lay_out(group, CPU)
-            vectors.append(model.pool(model(packed.ids, packed.batch), packed.batch)[packed.order])
+            packed = tokens.take(group)
+            hidden = model(packed.ids, packed.batch, backend)
+            vectors.append(model.pool(hidden, packed.batch)[packed.order])
         together = torch.cat(vectors)
         (together * weights).sum().backward()
         return together.detach(), model.layers[0].qkv.weight.grad.clone()
 
-    packed, packed_gradient = vectors_and_gradient([tokens])
-    alone, alone_gradient = vectors_and_gradient([[ids] for ids in tokens])
-    torch.testing.assert_close(packed, alone)
-    torch.testing.assert_close(packed_gradient, alone_gradient)
+    together = vectors_and_gradient([rows], padded)
+    alone = vectors_and_gradient(np.split(rows, 5), None)  # the engine's attention
+    for found, expected in zip(together, alone, strict=True):
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
 
-def test_training_learns(frames):
-    recipe = replace(TINY, steps=20, chunks_per_step=16, steps_between_measures=20, peak_rate=1e-2)
-    trainer = Trainer(recipe, BpeTokenizer(TOKENIZER), *frames, CPU, seed=3)
-    before = measure(frames[1], trainer.logits(trainer._val_tokens))
-    trainer.run()
-    after = measure(frames[1], trainer.logits(trainer._val_tokens))
-    assert before.chunk_accuracy == 0.5  # all are called the same
-    assert after.chunk_accuracy > 0.9 and after.chunk_auroc > 0.95  # the kinds share no codon
+def test_training_learns(train, val):
+    recipe = replace(TINY, steps=40, windows_per_step=16, peak_rate=1e-2, averaging=0.5)
+    trainer = Trainer(recipe, train, val, 3, CPU)
+    best = trainer.run()
+    assert best["field_auroc"] > 0.95  # the kinds share no codon
 
 
-def test_the_best_step_is_restored_not_the_last(trainer, monkeypatch):
+def test_the_best_step_is_restored_not_the_last(trainer, val, monkeypatch):
     seen = []
 
-    def measure_worse_each_time(frames, logits):
-        seen.append(logits)
-        return replace(measure(frames, logits), chunk_auroc=0.9 - 0.1 * len(seen))
+    def worse_each_time(network):
+        seen.append(logits(network, val.pool))
+        return 0.9 - 0.1 * len(seen)
 
-    monkeypatch.setattr(compact, "measure", measure_worse_each_time)
-    assert trainer.run() == {"step": 1, "chunk_auroc": pytest.approx(0.8)}
-    again = trainer.logits(trainer._val_tokens)
+    monkeypatch.setattr(trainer, "_field_auroc", worse_each_time)
+    assert trainer.run() == {"step": 1, "field_auroc": pytest.approx(0.8)}
+    again = logits(trainer.network, val.pool)
     assert np.array_equal(again, seen[0]) and not np.array_equal(again, seen[-1])
 
 
-def test_equal_seeds_give_equal_networks(frames):
+def test_equal_seeds_give_equal_networks(train, val):
     runs = []
     for seed in (3, 3, 4):
-        trainer = Trainer(TINY, BpeTokenizer(TOKENIZER), *frames, CPU, seed=seed)
+        trainer = Trainer(TINY, train, val, seed, CPU)
         trainer.run()
         runs.append(trainer.network.state_dict())
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
     assert not torch.equal(runs[0]["esm2.layers.0.qkv.weight"], runs[2]["esm2.layers.0.qkv.weight"])
 
 
-def test_statistics_are_those_of_all_features():
-    head = Head(6, 4)
-    features = np.random.default_rng(0).normal(2, 3, (50, 6)).astype(np.float32)
-    writing.renew_statistics(head, features)
-    head.bn1.weight.data.fill_(1)
-    with torch.no_grad():
-        normed = head.eval().bn1(head.hidden_layer(torch.from_numpy(features)))
-    torch.testing.assert_close(normed.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(normed.var(0), torch.ones(4), atol=1e-4, rtol=0)
+def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not(tmp_path, train, val):
+    recipe = replace(TINY, steps=4)
+    whole = Trainer(recipe, train, val, 3, CPU)
+    best = whole.run()
+    cut = Trainer(recipe, train, val, 3, CPU, tmp_path / "checkpoint")
+    steps = cut._windows_of
+    cut._windows_of = lambda step: steps(step) if step < 3 else pytest.fail("cut off")
+    with pytest.raises(pytest.fail.Exception):
+        cut.run()
+    again = Trainer(recipe, train, val, 3, CPU, tmp_path / "checkpoint")
+    assert again.run() == best
+    state = again.network.state_dict()
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(state[name], tensor), name
 
 
-def test_a_written_set_is_loaded_and_scores_as_it_says(tmp_path, trainer, frames):
-    run = dict.fromkeys(["best_step", "command", "device", "seed", "steps", "torch"], "x")
+def test_a_teacher_changes_what_is_learnt(train, val):
+    networks = []
+    for teacher in (None, np.full(len(train.pool), 0.5, np.float32)):
+        trainer = Trainer(TINY, train, val, 3, CPU, teacher=teacher)
+        trainer.run()
+        networks.append(trainer.network.state_dict()["head.output_layer.weight"])
+    assert not torch.equal(*networks)
+
+
+def test_5_mers_are_counted_on_both_strands():
+    windows = Windows(["AACGTTN", "GGGGG"], np.array([0, 1]), ["x"] * 2, ["g"] * 2, np.arange(2))
+    shares = kmer_shares(windows)
+    code = {"AACGT": 0b0000011011, "ACGTT": 0b0001101111}  # each the other's reverse complement
+    assert shares[0][list(code.values())].tolist() == [0.5, 0.5]
+    assert shares[1][[0b1010101010, 0b0101010101]].tolist() == [0.5, 0.5]
+
+
+def test_the_linear_model_finds_a_line():
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, 3, (300, 4)).astype(np.float32)
+    labels = (x[:, 1] - x[:, 2] > 0).astype(np.int64)
+    assert auroc(labels[200:], linear_scores(x[:200], labels[:200], x[200:], CPU)) > 0.98
+
+
+def run_of(**more):
+    data = {"sequences": 2, "bp": 10, "kinds": {"phage": 10}, "licences": {"MIT": 10}}
+    known = dict.fromkeys(["best_step", "command", "device", "seed", "torch", "elapsed_s"], "x")
+    both = {"all": 0.5, "field": 0.5}
+    return known | {
+        "steps": 2, "steps_between_measures": 1, "teacher": None, "window_shares": (0.4, 1),
+        "data": {"train": data, "val": data}, "baselines": {"linear": both, "5-mers": both},
+    } | more  # fmt: skip
+
+
+def test_a_written_set_is_loaded_and_scores_as_it_says(tmp_path, train, val):
+    recipe = replace(TINY, steps=30, windows_per_step=16, peak_rate=1e-2, averaging=0.5)
+    trainer = Trainer(recipe, train, val, 3, CPU)
     trainer.run()
-    measures = writing.write_set(tmp_path, CHUNK_BP, trainer.network, TOKENIZER, *frames, run)
-    text = (tmp_path / "modelset.json").read_text()
-    described = json.loads(text)
-    assert text == json.dumps(described, indent=2, sort_keys=True) + "\n"
-    assert described["name"] == "compact-90" and described["chunk_bp"] == [90]
-    assert described["measured"] == asdict(measures) | {"run": run}
-    assert f"| {measures.chunk_auroc:.4f} |" in (tmp_path / "README.md").read_text()
-    parts = described["components"]
-    files = {part["file"] for part in parts.values()}
-    assert {path.name for path in tmp_path.iterdir()} == files | {"modelset.json", "README.md"}
+    folder = tmp_path / "compact-90"
+    validation = {WINDOW_BP: writing.Validation(val.windows, val.pool.frames)}
+    measured = writing.write_set(
+        folder, WINDOW_BP, trainer.network, TOKENIZER, validation, run_of()
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["compact-90"]
+    model_set = read_model_set(folder)
+    described = json.loads((folder / "modelset.json").read_text())
+    assert described["name"] == "compact-90" and described["chunk_bp"] == [WINDOW_BP]
+    assert described["frame_rule"] == {"rule": "longest_open", "min_residues": 20}
+    assert described["measured"] == json.loads(json.dumps(measured))
+    assert [(c["chunk_bp"], c["frame_rule"]) for c in described["calibration"]] == [
+        (WINDOW_BP, "open"),
+        (WINDOW_BP, "longest_open"),
+    ]
+    own = measured["by_length"][str(WINDOW_BP)]["longest_open"]
+    assert f"| this set | {own['auroc_every_chunk']:.3f} |" in (folder / "README.md").read_text()
 
     for name in ("dnabert_s", "esm2"):
-        part = parts[name]
-        path = tmp_path / part["file"]
-        half = load_component(path, part["sha256"], CPU, torch.float16).state_dict()
+        part = model_set.component(name)
+        half = load_component(part.path, part.sha256, CPU, torch.float16).state_dict()
         trained = getattr(trainer.network, name).state_dict()
         assert all(torch.equal(half[key], trained[key].half()) for key in trained)
-        assert (part["architecture"], part["width"], part["dtype"]) == (name, 16, "float16")
-    classifier = load_classifier(tmp_path / "classifier.safetensors", parts["classifier"]["sha256"])
-    assert classifier.input_width == parts["classifier"]["input_width"] == 32
-    assert parts["tokenizer"]["sha256"] == file_sha256(TOKENIZER)
-
-    encoders = writing._load_encoders(tmp_path, CPU)
-    features = torch.from_numpy(np.concatenate(encoders.embed(frames[0]), axis=1))
-    head = trainer.network.head
-    with torch.no_grad():
-        torch.testing.assert_close(head.bn1.running_mean, head.hidden_layer(features).mean(0))
+    part = model_set.component("classifier")
+    classifier = load_classifier(part.path, part.sha256)
+    assert classifier.takes_counts and classifier.input_width == 32 + FRAME_COUNTS_WIDTH
 
     # the numpy classifier on stored encoders is the network that was trained, but for rounding
-    scores = classifier.scores(*encoders.embed(frames[1]))
-    logits = trainer.logits(trainer._val_tokens)
-    np.testing.assert_allclose(scores[:, 1], 1 / (1 + np.exp(-logits)), atol=5e-3)
+    scores = load_set(model_set, CPU).scores(val.pool.frames)
+    expected = 1 / (1 + np.exp(-logits(trainer.network, val.pool)))
+    np.testing.assert_allclose(scores[:, 1], expected, atol=5e-3)
 
 
-def test_the_tool_reports_a_wrong_folder(tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("tool", PROJECT / "tools/train_compact.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert tool.main(["--data", str(tmp_path), "--out", str(tmp_path / "set")]) == 2
-    assert f"{tmp_path}: cannot be read" in capsys.readouterr().err
+def test_under_the_open_rule_partial_frames_are_not_called(val):
+    frames = val.pool.frames
+    closed = replace(frames, is_open=np.zeros_like(frames.is_open))
+    scores = np.full((len(val.pool), 2), 0.5, np.float32)
+    assert not any(chunk.scores for chunk in call_windows(val.windows, closed, scores, "open"))
+    called = call_windows(val.windows, closed, scores, "longest_open")
+    assert sum(bool(chunk.scores) for chunk in called) == len(np.unique(frames.window))
+    assert {chunk.row.is_partial for chunk in called if chunk.scores} == {True}
 
 
-def test_the_tool_trains_a_set(tmp_path, data, monkeypatch):
+@pytest.fixture
+def tool(monkeypatch):
     spec = importlib.util.spec_from_file_location("tool", PROJECT / "tools/train_compact.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     monkeypatch.setattr(tool, "RECIPE", TINY)
-    options = ["--chunk-length", "90", "--steps", "1", "--seed", "5", "--device", "cpu"]
-    assert tool.main(["--data", str(data), "--out", str(tmp_path), *options]) == 0
-    run = json.loads((tmp_path / "modelset.json").read_text())["measured"]["run"]
-    assert (run["steps"], run["seed"], run["device"]) == (1, 5, "CPU")
+    monkeypatch.setattr(tool, "LENGTHS_BP", ())
+    return tool
+
+
+def test_the_tool_reports_a_wrong_folder(tmp_path, tool, capsys):
+    assert tool.main(["--data", str(tmp_path), "--out", str(tmp_path / "set")]) == 2
+    assert f"{tmp_path}: cannot be read" in capsys.readouterr().err
+
+
+def test_the_tool_trains_a_set_on_the_scores_of_a_teacher(tmp_path, data, tool):
+    out = tmp_path / "set"
+    options = ["--chunk-length", "90", "--steps", "20", "--seed", "5", "--device", "cpu"]
+    options += ["--window-shares", "0.8", "1", "--processes", "1"]
+    assert tool.main(["--data", str(data), "--out", str(out), *options]) == 0
+    run = json.loads((out / "modelset.json").read_text())["measured"]["run"]
+    assert (run["steps"], run["seed"], run["device"], run["teacher"]) == (20, 5, "CPU", None)
+    assert run["window_shares"] == [0.8, 1]
+
+    pupil = tmp_path / "pupil"
+    options += ["--teacher", str(out)]
+    assert tool.main(["--data", str(data), "--out", str(pupil), *options]) == 0
+    assert json.loads((pupil / "modelset.json").read_text())["measured"]["run"]["teacher"] == "set"
+    assert "scores of set as labels" in (pupil / "README.md").read_text()
