@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         "--calibrate", action="store_true", help="refuse a val part too small to calibrate with"
     )
     args = parser.parse_args(argv)
-    library = ["calls", "sequences", "training"]
+    library = ["calls", "model_sets", "sequences", "training"]
     return run_task(prepare_training, args, library, versions=["dnaio", "numpy"])
 
 

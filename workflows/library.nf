@@ -10,9 +10,9 @@ def libraryPackages() {
         EMBED_ESM2: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
         CLASSIFY: ['calls', 'embeddings', 'sequences'],
         SUMMARISE: ['calls', 'sequences'],
-        PREPARE_TRAINING: ['calls', 'sequences', 'training'],
+        PREPARE_TRAINING: ['calls', 'model_sets', 'sequences', 'training'],
         TRAIN_CLASSIFIER: ['calls', 'embeddings', 'sequences', 'training'],
-        EVALUATE_CLASSIFIER: ['calls', 'embeddings', 'sequences', 'training'],
+        EVALUATE_CLASSIFIER: ['calls', 'embeddings', 'model_sets', 'sequences', 'training'],
     ]
 }
 

@@ -34,7 +34,10 @@ def calibrate(folder, chunk_bp=500, frame_rule="longest_open"):
 
 @pytest.fixture
 def copy(tmp_path):
-    return shutil.copytree(EMBEDDED, tmp_path / "copy")
+    """A copy of the embedded set with the original's frame rule, uncalibrated."""
+    folder = shutil.copytree(EMBEDDED, tmp_path / "copy")
+    change(folder, lambda description: description.update(frame_rule="open", calibration=None))
+    return folder
 
 
 def change(folder, edit):
@@ -55,8 +58,8 @@ def replace(folder, role, path):
     change(folder, edit)
 
 
-def test_a_good_set_passes_with_a_line_for_each_component(capsys):
-    assert cli.main(["models", "check", str(EMBEDDED), "--device", "cpu"]) == 0
+def test_a_good_set_passes_with_a_line_for_each_component(capsys, copy):
+    assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[:2] for line in lines] == [
         ["ok", "dnabert_s"], ["ok", "tokenizer"], ["ok", "esm2"], ["ok", "classifier"],
@@ -123,10 +126,17 @@ def test_a_tokenizer_of_another_model_fails(copy, tmp_path, capsys):
 def test_a_classifier_that_gives_no_numbers_fails(copy, tmp_path, capsys):
     tensors = load_file(copy / "classifier.safetensors")
     tensors["output_layer.bias"][0] = float("nan")
-    save_classifier(tmp_path / "bad.safetensors", tensors)
+    save_classifier(tmp_path / "bad.safetensors", tensors, takes_counts=True)
     replace(copy, "classifier", tmp_path / "bad.safetensors")
     assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
     assert "its scores are not finite" in capsys.readouterr().out
+
+
+def test_a_classifier_that_takes_counts_unlike_what_is_described_fails(copy, tmp_path, capsys):
+    save_classifier(tmp_path / "other", load_file(copy / "classifier.safetensors"))
+    replace(copy, "classifier", tmp_path / "other")
+    assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
+    assert "does not take a frame's counts, modelset.json says" in capsys.readouterr().out
 
 
 def test_a_classifier_of_another_width_than_described_fails(copy, capsys):
@@ -136,7 +146,7 @@ def test_a_classifier_of_another_width_than_described_fails(copy, capsys):
 
     change(copy, widen)
     assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
-    assert "takes 192 numbers a frame, modelset.json says 193" in capsys.readouterr().out
+    assert "takes 913 numbers a frame, modelset.json says 914" in capsys.readouterr().out
 
 
 def test_a_forward_pass_that_does_not_repeat_fails(copy, monkeypatch, capsys):
@@ -244,7 +254,7 @@ def test_the_device_is_that_of_the_option(capsys, monkeypatch):
          "says: calibration.0.chunk_bp .no whole number from 1 on., calibration.0.frame_rule .no name of a frame rule., calibration.0.file .no file name., calibration.0.sha256 .not 64 hexadecimal digits.. Build or fetch the set again, or mend modelset.json"),
         (lambda d: d.update(calibration=[{**ENTRY, "chunk_bp": 500.0, "file": "\ud800"}]), "says: calibration.0.chunk_bp .no whole number from 1 on., calibration.0.file .no file"),
         (lambda d: d.update(calibration=[ENTRY, {**ENTRY, "file": "y"}]), "says: calibration.1 .a second one for 500 bp, open.. Build"),
-        (lambda d: d["components"]["esm2"].update(width=97), "give 96 . 97 numbers a frame, the classifier takes 192"),
+        (lambda d: d["components"]["esm2"].update(width=97), r"give 96 \+ 97 numbers a frame and counts 721, the classifier takes 913"),
     ],
 )  # fmt: skip
 def test_a_description_that_is_none_is_refused(copy, edit, words):
@@ -344,7 +354,7 @@ def test_the_list_looks_into_the_project_and_the_environment(copy, tmp_path, cap
     monkeypatch.setenv("VIRNUCPRO_MODELS", f"{tmp_path}:")
     assert cli.main(["models", "list"]) == 0
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
-        str(EMBEDDED), str(copy),
+        str(EMBEDDED.with_name("compact-300")), str(EMBEDDED), str(copy),
     ]  # fmt: skip
     monkeypatch.setenv("VIRNUCPRO_MODELS", str(tmp_path / "nowhere"))
     assert cli.main(["models", "list"]) == 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from virnucpro.calls.calibration import load_calibration
+from virnucpro.calls.calibration_file import load_calibration
 from virnucpro.calls.classifier import load_classifier, save_classifier
 from virnucpro.embeddings.store import Provenance, write_embeddings
 from virnucpro.errors import InputError
