@@ -207,7 +207,7 @@ def test_a_calibration_of_other_components_or_chunks_fails(copy, capsys):
     before = read_model_set(copy).component("classifier").sha256[:12]
     tensors = load_file(copy / "classifier.safetensors")
     tensors["output_layer.bias"][0] += 1
-    save_classifier(copy / "other.safetensors", tensors)
+    save_classifier(copy / "other.safetensors", tensors, takes_counts=True)
     replace(copy, "classifier", copy / "other.safetensors")
     now = read_model_set(copy).component("classifier").sha256[:12]
     status, (line,) = checked(copy, capsys)
@@ -308,7 +308,7 @@ def test_the_list_shows_what_sets_are(copy, tmp_path, capsys):
     digest = set_digest(json.loads((copy / "modelset.json").read_text()))[:12]
     assert (
         copied.split()
-        == f"compact-500 500 open 96 float16 96 float16 0.00 unknown: esm2 fp16,fp8 no {digest} {copy}".split()
+        == f"compact-500 500 open 96 float16 96 float16 0.01 unknown: esm2 fp16,fp8 no {digest} {copy}".split()
     )
     assert "missing: esm2" in lost
     assert " known " in embedded and " no " in embedded and embedded.endswith(str(EMBEDDED))
