@@ -22,11 +22,18 @@ def result(name: str) -> dict[str, Any]:
     return found
 
 
+def card(found: dict[str, Any]) -> str:
+    """Return the short name of the GPU that a result is of: H100, H200."""
+    name: str = found["versions"]["device"]
+    return name.removeprefix("NVIDIA ").partition(" ")[0]
+
+
 def main() -> None:
     """Draw both panels."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=(3, 2))
     peers = {name: sum(v) / len(v) for name, v in result("peers_esm2-3B")["rates"].items()}
-    peers["virnucpro fp8"] = result("engine_rate_esm2-3B_fp8_168tok")["tokens_per_s"]
+    eight = result("engine_rate_esm2-3B_fp8_168tok")
+    peers[f"virnucpro fp8, {card(eight)}"] = eight["tokens_per_s"]
     order = sorted(peers, key=lambda name: peers[name])
     colours = [
         CEILING if name.startswith("products") else OURS if "virnucpro" in name else OTHERS
@@ -37,14 +44,17 @@ def main() -> None:
                      color=colours)  # fmt: skip
     left.bar_label(bars, [f"{value:.0f}" for value in values], padding=3)
     left.set_xlabel("thousand tokens a second")
-    left.set_title("ESM-2 3B, frames of 500 bp, one H100", fontsize=10)
-    rows = result("precision_esm2-3B")["rows"]
+    left.set_title(
+        f"ESM-2 3B, frames of 500 bp, {card(result('peers_esm2-3B'))} unless said", fontsize=10
+    )
+    precision = result("precision_esm2-3B")
+    rows = precision["rows"]
     names = ["fp32", "tf32", "plain half", "fp16", "bf16", "fp8"]
     lost = [1 - rows[name]["centred_cosine_min"] for name in names]
     right.bar(names, lost, color=[OTHERS if name == "plain half" else OURS for name in names])
     right.set_yscale("log")
     right.set_ylabel("1 - cosine, worst of 2,000, centred")
-    right.set_title("distance from fair-esm in fp32", fontsize=10)
+    right.set_title(f"distance from fair-esm in fp32, {card(precision)}", fontsize=10)
     right.tick_params(axis="x", labelrotation=30)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
