@@ -122,7 +122,8 @@ def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) ->
         if name == "dnabert_s":
             command += ["--tokenizer", str(TOKENIZER), "--tokenizer-sha256", digest(TOKENIZER)]
         stage(name, [*command, "--frames", *(f"{s}.frames.{suffix}" for s in shards)])
-    stage("classify", *(["vnp_classify.py", "--shard", s, "--frames", f"{s}.frames.faa",
+    stage("classify", *(["vnp_classify.py", "--shard", s,
+                         "--frames", f"{s}.frames.faa", f"{s}.frames.fna",
                          "--dnabert-s", f"{s}.dnabert_s.h5", "--esm2", f"{s}.esm2.h5",
                          "--classifier", "classifier.safetensors",
                          "--classifier-sha256", sums["classifier"]]
