@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from virnucpro.files import write_text
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.sequences.frames_file import read_frames
 
@@ -91,9 +92,7 @@ def write_result(
     }
     args.out.mkdir(parents=True, exist_ok=True)
     target = args.out / f"{name}.json"
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps(whole, indent=2) + "\n")
-    temporary.replace(target)
+    write_text(target, json.dumps(whole, indent=2) + "\n")
     print(json.dumps(whole), flush=True)
 
 

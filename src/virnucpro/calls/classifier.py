@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
+from virnucpro.files import sort_metadata
 
 BLOCK_ROWS = 256  # the original's batch
 BATCH_NORM_EPS = 1e-5  # torch's default, which the original keeps
@@ -130,7 +131,7 @@ def save_classifier(
 
     Equal tensors give equal bytes.
     """
-    from safetensors.numpy import save
+    from safetensors.numpy import save_file
 
     missing = set(TENSORS) - set(tensors)
     assert not missing, missing
@@ -139,9 +140,6 @@ def save_classifier(
     if takes_counts:
         widths["frame_counts"] = FRAME_COUNTS_WIDTH
     metadata = {"architecture": "mlp", "config": json.dumps(widths, sort_keys=True)}
-    content = save({name: np.ascontiguousarray(tensors[name]) for name in TENSORS}, metadata)
-    # the library writes the metadata in an order of chance: size of the header, header, tensors
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
-    path.write_bytes(len(header).to_bytes(8, "little") + header + content[end:])
+    save_file({name: np.ascontiguousarray(tensors[name]) for name in TENSORS}, path, metadata)
+    sort_metadata(path)
+    path.chmod(0o644)  # save_file leaves it to its owner alone

@@ -1,10 +1,10 @@
 """The note beside a sample's results: which models, rules and version made them."""
 
 import json
-import os
 from pathlib import Path
 
 from virnucpro.errors import InputError
+from virnucpro.files import write_text
 
 
 def write_provenance(path: Path, sample: str, chunk_bp: int, made_by: str) -> None:
@@ -21,6 +21,4 @@ def write_provenance(path: Path, sample: str, chunk_bp: int, made_by: str) -> No
     if not isinstance(note, dict):
         raise InputError("--made-by: must be a JSON object.")
     text = json.dumps({**note, "sample": sample, "chunk_bp": chunk_bp}, indent=2, sort_keys=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text + "\n")
-    temporary.replace(path)
+    write_text(path, text + "\n")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virnucpro.errors import InputError
+from virnucpro.files import written_whole
 
 HEADER = "frame_id\tp_other\tp_virus\n"
 
@@ -22,12 +23,10 @@ class ScoreRow(NamedTuple):
 
 def write_scores(path: Path, ids: Sequence[str], scores: NDArray[np.float32]) -> None:
     """Write a table of scores float32 [n, 2], complete or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w") as table:
+    with written_whole(path) as temporary, temporary.open("w") as table:
         table.write(HEADER)
         for frame_id, (other, virus) in zip(ids, scores, strict=True):
             table.write(f"{frame_id}\t{other!s}\t{virus!s}\n")  # numpy's shortest float32
-    temporary.replace(path)
 
 
 def read_scores(path: Path) -> Iterator[ScoreRow]:

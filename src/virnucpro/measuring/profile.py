@@ -1,7 +1,6 @@
 """Sweeps both encoders of a model set, and writes what the pipeline's --engine_profile reads."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
@@ -13,6 +12,7 @@ import torch
 from virnucpro.engine.device import choose_precision
 from virnucpro.engine.embed_task import load_tokenizer
 from virnucpro.engine.load import load_engine
+from virnucpro.files import write_text
 from virnucpro.measuring.machine import device_name
 from virnucpro.measuring.real_frames import RealFrames
 from virnucpro.measuring.sweep import Measured, recommend, sweep
@@ -75,9 +75,7 @@ class Profile:
     def write(self, path: Path) -> None:
         """Write the file, complete or not at all."""
         text = json.dumps(self._head | {"encoders": self._encoders}, indent=2, sort_keys=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text + "\n")
-        temporary.replace(path)
+        write_text(path, text + "\n")
 
 
 def _flat(measured: Measured) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Builds a model set: read what was given, see that it fits, convert, describe."""
 
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from virnucpro.errors import InputError
 from virnucpro.model_sets.classifier_source import plan_classifier
 from virnucpro.model_sets.convert import check_written, component_bytes, write_component
+from virnucpro.model_sets.description import description_text
 from virnucpro.model_sets.dnabert_s_source import check_tokenizer, plan_dnabert_s, tokenizer_of
 from virnucpro.model_sets.esm2_source import plan_esm2
 from virnucpro.model_sets.known_files import Identity, identify
@@ -178,7 +178,7 @@ def _entry(request: Request, file: Path, sources: tuple[Path, ...]) -> dict[str,
 
 def _write_description(folder: Path, description: dict[str, Any]) -> Path:
     """Write modelset.json, and so the set, at once."""
-    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
+    text = description_text(description)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     target = folder / "modelset.json"
     if target.exists():

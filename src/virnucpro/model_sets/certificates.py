@@ -4,11 +4,11 @@ The set's digest does not cover it. A measurement of other files than the set ha
 """
 
 import json
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from virnucpro.errors import InputError
+from virnucpro.files import written_whole
 from virnucpro.model_sets.description import ModelSet
 from virnucpro.model_sets.json_file import with_member
 
@@ -42,13 +42,12 @@ def store_entries(model_set: ModelSet, measured: Iterable[tuple[str, str, dict[s
     for precision, role, entry in measured:
         entries.setdefault(precision, {})[role] = entry
     file = (model_set.folder / "modelset.json").resolve()
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         text = file.read_bytes().decode()
         value = json.dumps(entries, indent=2, sort_keys=True).replace("\n", "\n  ")
-        temporary.write_bytes(with_member(text, KEY, value).encode())
-        temporary.chmod(file.stat().st_mode)
-        temporary.replace(file)
+        with written_whole(file) as temporary:
+            temporary.write_bytes(with_member(text, KEY, value).encode())
+            temporary.chmod(file.stat().st_mode)
     except OSError as error:
         raise InputError(
             f"{file}: cannot be written ({error.strerror}). Copy the model set to a folder of "

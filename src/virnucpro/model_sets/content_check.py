@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from virnucpro.errors import InputError
+from virnucpro.files import write_text
 from virnucpro.model_sets.sources_table import SourceFile
 
 BLOCK_BYTES = 1 << 22
@@ -105,10 +105,3 @@ def digests(path: Path) -> tuple[str, str, int]:
             sha256.update(block)
             git_blob.update(block)
     return sha256.hexdigest(), git_blob.hexdigest(), size
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file, complete or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

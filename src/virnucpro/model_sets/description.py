@@ -1,11 +1,13 @@
 """A model set as its modelset.json describes it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
+from virnucpro.files import write_text
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
 from virnucpro.model_sets.json_file import read_json
 from virnucpro.model_sets.rules import (
@@ -104,6 +106,16 @@ def read_model_set(folder: Path) -> ModelSet:
     model_set = ModelSet(folder, description, components)
     _check_widths(model_set)
     return model_set
+
+
+def write_description(folder: Path, description: dict[str, Any]) -> None:
+    """Write modelset.json into a folder, complete or not at all."""
+    write_text(folder / "modelset.json", description_text(description))
+
+
+def description_text(description: dict[str, Any]) -> str:
+    """Return the text of modelset.json."""
+    return json.dumps(description, indent=2, sort_keys=True) + "\n"
 
 
 def _faults(description: dict[str, Any]) -> list[str]:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro.errors import InputError
+from virnucpro.files import write_text
 from virnucpro.model_sets.content_check import (
     CheckedFile,
     FirstFetches,
     WrongContentError,
     check_content,
-    write_text,
 )
 from virnucpro.model_sets.download import Retry, Transfer, check_space, download
 from virnucpro.model_sets.download_progress import shown

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from virnucpro.errors import InputError
+from virnucpro.files import sort_metadata, written_whole
 from virnucpro.models import dnabert_s, esm2
 
 Encoder = esm2.ESM2 | dnabert_s.DnabertS
@@ -54,28 +54,12 @@ def check_sha256(path: Path, expected: str) -> None:
 
 def write_component(path: Path, model: Encoder, dtype: torch.dtype = torch.float32) -> None:
     """Write a model; equal weights give equal bytes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in _tensors_of(model)}
     config = json.dumps(asdict(model.config), sort_keys=True)
-    save_file(tensors, temporary, {"architecture": model.architecture, "config": config})
-    _sort_metadata(temporary)
-    temporary.chmod(0o644)  # save_file leaves it to its owner alone
-    temporary.replace(path)
-
-
-def _sort_metadata(path: Path) -> None:
-    """Put the metadata of a safetensors file in order, in place: the library writes it at random.
-
-    The file starts with the length of its JSON header, 8 bytes, then the header.
-    """
-    with path.open("r+b") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(length))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":")).encode()
-        assert len(text) <= length, "the same header in another order has the same length"
-        stream.seek(8)
-        stream.write(text.ljust(length))
+    with written_whole(path) as temporary:
+        save_file(tensors, temporary, {"architecture": model.architecture, "config": config})
+        sort_metadata(temporary)
+        temporary.chmod(0o644)  # save_file leaves it to its owner alone
 
 
 def load_component(

@@ -7,7 +7,6 @@ weigh the same, whatever their numbers; the prior comes in when it is used.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +28,9 @@ from virnucpro.calls.calibration import (
 )
 from virnucpro.calls.calibration_file import to_json
 from virnucpro.errors import InputError
+from virnucpro.files import write_text
 from virnucpro.model_sets.calibrations import made_for
-from virnucpro.model_sets.description import read_model_set
+from virnucpro.model_sets.description import read_model_set, write_description
 
 Method = Literal["temperature", "isotonic"]
 Floats = NDArray[np.float64]
@@ -328,7 +328,7 @@ def write_calibration(
     model_set = read_model_set(folder)
     path = folder / f"calibration-{chunk_bp}-{frame_rule}.json"
     text = to_json(replace(calibration, made_for=made_for(model_set, chunk_bp, frame_rule)))
-    _write(path, text)
+    write_text(path, text)
     entry = {
         "chunk_bp": chunk_bp,
         "frame_rule": frame_rule,
@@ -338,11 +338,5 @@ def write_calibration(
     others: Sequence[dict[str, Any]] = model_set.description.get("calibration") or []
     kept = [c for c in others if (c["chunk_bp"], c["frame_rule"]) != (chunk_bp, frame_rule)]
     description = model_set.description | {"calibration": [*kept, entry]}
-    _write(folder / "modelset.json", json.dumps(description, indent=2, sort_keys=True) + "\n")
+    write_description(folder, description)
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from virnucpro.calls.calibration import Calibration
+from virnucpro.model_sets.rules import frame_rule
 from virnucpro.training.figures import Figures
 
 CARD = """# {name}
@@ -77,13 +78,12 @@ def card(
         f"{_number(own.accuracy)} |"
         for name, own in test["class"].items()
     ]
-    rule = base["frame_rule"]
     return CARD.format(
         **{key: value for key, value in training.items() if key != "val"},
         name=base["name"],
         base=f"{base['base']['name']} ({base['base']['digest'][:12]})",
         chunk_bp=base["chunk_bp"],
-        frame_rule=rule if isinstance(rule, str) else f"{rule['rule']} {rule['min_residues']}",
+        frame_rule=frame_rule(base["frame_rule"]),
         frames_of="coding" if training["training_frames"] == "coding" else "open or partial",
         figures="\n".join(f"| {text} | {value} |" for text, value in rows),
         classes="\n".join(classes),

@@ -69,6 +69,7 @@ def evaluate(request: Request) -> None:
             request.base,
             request.classifier,
             sha256,
+            classifier.input_width,
             json.loads(request.training.read_text()),
             calibration,
             measured,

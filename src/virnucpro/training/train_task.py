@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from virnucpro.calls.classifier import save_classifier
+from virnucpro.files import write_text, written_whole
 from virnucpro.training.chunk_table import DROPPED, read_chunk_table, write_table
-from virnucpro.training.classifier_training import RECIPES, Epoch, Trained, train_classifier
+from virnucpro.training.classifier_training import RECIPES, Epoch, train_classifier
 from virnucpro.training.examples import Examples, Vectors, read_examples
 
 HISTORY_HEADER = tuple(field.name for field in fields(Epoch))
@@ -60,11 +61,10 @@ def train(request: Request, out: Path) -> None:
         "recipe": asdict(recipe),
         "torch": torch.__version__,
     }  # fmt: skip
-    _write(trained, out / "classifier.safetensors")
+    with written_whole(out / "classifier.safetensors") as temporary:
+        save_classifier(temporary, trained.tensors)
     write_table(out / "history.tsv", HISTORY_HEADER, map(astuple, trained.history))
-    temporary = out / ".training.json.tmp"
-    temporary.write_text(json.dumps(note, indent=2) + "\n")
-    temporary.replace(out / "training.json")
+    write_text(out / "training.json", json.dumps(note, indent=2) + "\n")
 
 
 def _counts(table: Path, learn: Examples, val: Examples) -> dict[str, int]:
@@ -77,9 +77,3 @@ def _counts(table: Path, learn: Examples, val: Examples) -> dict[str, int]:
         "val_chunks": len(val.rows),
         "dropped": sum(row.part == DROPPED for row in read_chunk_table(table)),
     }
-
-
-def _write(trained: Trained, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_classifier(temporary, trained.tensors)
-    temporary.replace(path)

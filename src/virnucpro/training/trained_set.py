@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro.calls.calibration import Calibration
-from virnucpro.calls.classifier import load_classifier
 from virnucpro.errors import InputError
+from virnucpro.model_sets.description import write_description
+from virnucpro.model_sets.rules import frame_rule
 from virnucpro.training.calibration import write_calibration
 from virnucpro.training.card import card
 from virnucpro.training.chunk_table import write_table
@@ -35,7 +36,7 @@ class TrainedSet:
 
     Attributes:
         base: what the pipeline says of the new set: KEYS, with the base set's components.
-        classifier: file; classifier_sha256: of it.
+        classifier: file; classifier_sha256: of it; input_width: numbers it takes.
         training: how it was trained, as TRAIN_CLASSIFIER tells.
         calibration: or None.
         measured: figures; panels: of the curves.
@@ -45,6 +46,7 @@ class TrainedSet:
     base: dict[str, Any]
     classifier: Path
     classifier_sha256: str
+    input_width: int
     training: dict[str, Any]
     calibration: Calibration | None
     measured: ByPart
@@ -80,13 +82,10 @@ def write_trained_set(folder: Path, trained: TrainedSet) -> None:
     (temporary / "metrics.json").write_text(metrics_json(trained))
     write_metrics_table(temporary / "metrics.tsv", trained.measured)
     description = _description(trained)
-    (temporary / "modelset.json").write_text(
-        json.dumps(description, indent=2, sort_keys=True) + "\n"
-    )
+    write_description(temporary, description)
     if trained.calibration:
-        rule = description["frame_rule"]
-        name = rule["rule"] if isinstance(rule, dict) else rule
-        write_calibration(temporary, trained.calibration, description["chunk_bp"][0], name)
+        rule = frame_rule(description["frame_rule"])
+        write_calibration(temporary, trained.calibration, description["chunk_bp"][0], rule.name)
     (temporary / "README.md").write_text(
         card(trained.base, trained.training, trained.measured, trained.calibration)
     )
@@ -121,13 +120,12 @@ def write_metrics_table(path: Path, measured: ByPart) -> None:
 def _description(trained: TrainedSet) -> dict[str, Any]:
     """Return the content of modelset.json, without the calibration."""
     base = trained.base
-    width = load_classifier(trained.classifier, trained.classifier_sha256).input_width
     classifier = {
         "file": CLASSIFIER,
         "sha256": trained.classifier_sha256,
         "architecture": "mlp",
         "dtype": "float32",
-        "input_width": width,
+        "input_width": trained.input_width,
         "source": "trained by virnucpro-nf --workflow train",
     }
     others: Mapping[str, Any] = base["components"]

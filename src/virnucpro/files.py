@@ -1,0 +1,42 @@
+"""Files that are there whole or not at all, and safetensors files that are equal byte by byte."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a name beside a path: what is written there gets the path at the end.
+
+    After an error it is removed, and a file that stood at the path stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file, complete or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text)
+
+
+def sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order, in place: the library writes it at random.
+
+    The file starts with the length of its JSON header, 8 bytes, then the header.
+    """
+    with path.open("r+b") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":")).encode()
+        assert len(text) <= length, "the same header in another order has the same length"
+        stream.seek(8)
+        stream.write(text.ljust(length))
