@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 BASES, RESIDUES = "ACGT", "ACDEFGHIKLMNPQRSTVWY"
 FRAME_COUNTS_WIDTH = 64 + 256 + 400 + 1
 USUAL_RESIDUES = 100  # where the last number is 0
+BLOCK_FRAMES = 2048  # counted at a time: some 100 MB
 
 
 def frame_counts(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float32]:
@@ -26,6 +27,14 @@ def frame_counts(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float
         dna: nucleotides of each frame from its first codon on, upper case.
         protein: residues of each frame, at least one.
     """
+    counts = np.empty((len(dna), FRAME_COUNTS_WIDTH), np.float32)
+    for start in range(0, len(dna), BLOCK_FRAMES):
+        rows = slice(start, start + BLOCK_FRAMES)
+        counts[rows] = _counts(dna[rows], protein[rows])
+    return counts
+
+
+def _counts(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float64]:
     residues = np.array([len(frame) for frame in protein])
     length = np.log(residues / USUAL_RESIDUES)[:, None]
     columns = (
@@ -34,7 +43,7 @@ def frame_counts(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float
         _shares(protein, RESIDUES, 2),
         length,
     )
-    return np.concatenate(columns, axis=1).astype(np.float32)
+    return np.concatenate(columns, axis=1)
 
 
 def _shares(sequences: Sequence[str], letters: str, size: int, step: int = 1) -> NDArray:
