@@ -21,12 +21,11 @@ from virnucpro.model_sets.description import read_model_set
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 from virnucpro.training.baselines import kmer_shares, linear_scores
 from virnucpro.training.compact import RECIPE, Examples, Recipe, Trainer
-from virnucpro.training.frame_pool import FramePool, Frames, frames_of
-from virnucpro.training.measures import auroc, chunk_scores
+from virnucpro.training.frame_pool import FramePool, Frames, frames_of, window_scores
+from virnucpro.training.measures import auroc
 from virnucpro.training.sources import Source, read_sources
 from virnucpro.training.stored_set import load_set
 from virnucpro.training.windows import (
-    Windows,
     field_weights,
     training_windows,
     validation_windows,
@@ -164,13 +163,15 @@ def _baselines(train: Examples, val: Examples, device: torch.device) -> dict[str
     of_frames = linear_scores(
         train.pool.counts.cpu().numpy()[rows], labels[rows], val.pool.counts.cpu().numpy(), device
     )
-    framed, chunk = np.unique(val.pool.frames.window, return_inverse=True)
-    linear = np.zeros(len(val.windows.labels), np.float32)
-    linear[framed] = chunk_scores(chunk, of_frames)
+    linear = window_scores(val.pool.frames, of_frames)
 
     chosen = np.sort(rng.permutation(len(train.windows.labels))[:BASELINE_WINDOWS])
-    some = _only(train.windows, chosen)
-    kmers = linear_scores(kmer_shares(some), some.labels, kmer_shares(val.windows), device)
+    kmers = linear_scores(
+        kmer_shares([train.windows.sequences[i] for i in chosen]),
+        train.windows.labels[chosen],
+        kmer_shares(val.windows.sequences),
+        device,
+    )
     weights = field_weights(val.windows)
     return {
         name: {
@@ -179,16 +180,6 @@ def _baselines(train: Examples, val: Examples, device: torch.device) -> dict[str
         }
         for name, scores in (("linear", linear), ("5-mers", kmers))
     }
-
-
-def _only(windows: Windows, rows: NDArray[np.int64]) -> Windows:
-    return Windows(
-        [windows.sequences[i] for i in rows],
-        windows.labels[rows],
-        [windows.kinds[i] for i in rows],
-        [windows.groups[i] for i in rows],
-        windows.sequence_of[rows],
-    )
 
 
 if __name__ == "__main__":

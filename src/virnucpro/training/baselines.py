@@ -1,24 +1,25 @@
 """Simple models on the same windows, for a compact set to stand beside."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from virnucpro.sequences.translation import COMPLEMENT
-from virnucpro.training.windows import Windows
 
 K = 5
 PENALTY = 1e-4  # on squared weights of standardised numbers
 ITERATIONS = 100
 
 
-def kmer_shares(windows: Windows) -> NDArray[np.float32]:
-    """Return float32 [windows, 4^5]: share of each 5-mer on both strands together."""
+def kmer_shares(sequences: Sequence[str]) -> NDArray[np.float32]:
+    """Return float32 [sequences, 4^5]: share of each 5-mer on both strands together."""
     code_of = np.full(256, 4**K)
     code_of[[ord(base) for base in "ACGT"]] = range(4)
-    shares = np.zeros((len(windows.sequences), 4**K), np.float32)
-    for row, sequence in zip(shares, windows.sequences, strict=True):
+    shares = np.zeros((len(sequences), 4**K), np.float32)
+    for row, sequence in zip(shares, sequences, strict=True):
         for strand in (sequence, sequence.translate(COMPLEMENT)[::-1]):
             codes = code_of[np.frombuffer(strand.encode(), np.uint8)]
             words = np.lib.stride_tricks.sliding_window_view(codes, K)

@@ -16,14 +16,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from virnucpro.calls.classifier import TENSORS
 from virnucpro.training.examples import Examples
 from virnucpro.training.measures import auroc, chunk_scores
+from virnucpro.training.mlp import Mlp, unscaled
 
-HIDDEN = 512  # the original's, and its dropout
-DROPOUT = 0.5
 EVAL_ROWS = 4096
 SMALLEST_SPREAD = 1e-6  # a number that is the same in all frames is not scaled up
 
@@ -89,25 +87,6 @@ class Trained:
     best: Epoch
 
 
-class Mlp(nn.Module):
-    """The original's classifier, with its tensor names."""
-
-    def __init__(self, width: int) -> None:
-        """Build it with fresh weights, Xavier-uniform as in the original."""
-        super().__init__()
-        self.hidden_layer = nn.Linear(width, HIDDEN)
-        self.bn1 = nn.BatchNorm1d(HIDDEN)
-        self.dropout = nn.Dropout(DROPOUT)
-        self.output_layer = nn.Linear(HIDDEN, 2)
-        nn.init.xavier_uniform_(self.hidden_layer.weight)
-        nn.init.xavier_uniform_(self.output_layer.weight)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits [F, 2], other and virus."""
-        hidden = F.relu(self.bn1(self.hidden_layer(features)))
-        return self.output_layer(self.dropout(hidden))
-
-
 def train_classifier(
     train: Examples,
     val: Examples,
@@ -168,8 +147,7 @@ def train_classifier(
         if epoch.epoch - best.epoch >= recipe.patience:
             break
     assert best
-    state = {name: best_state[name].double().numpy() for name in TENSORS}
-    return Trained(_unscaled(state, mean, spread), history, best)
+    return Trained(unscaled(best_state, mean, spread), history, best)
 
 
 def frame_weights(
@@ -193,18 +171,6 @@ def _scale(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     spread = features.std(0, dtype=np.float64)
     spread[spread < SMALLEST_SPREAD] = 1
     return features.mean(0, dtype=np.float64).astype(np.float32), spread.astype(np.float32)
-
-
-def _unscaled(
-    state: dict[str, NDArray[np.float64]],
-    mean: NDArray[np.float32] | float,
-    spread: NDArray[np.float32] | float,
-) -> dict[str, NDArray[np.float32]]:
-    """Return the tensors of the same classifier for vectors as the encoders give them."""
-    weight = state["hidden_layer.weight"] / spread
-    bias = state["hidden_layer.bias"] - (weight * mean).sum(1)
-    unscaled = state | {"hidden_layer.weight": weight, "hidden_layer.bias": bias}
-    return {name: tensor.astype(np.float32) for name, tensor in unscaled.items()}
 
 
 def _optimizer(model: Mlp, recipe: Recipe) -> torch.optim.Optimizer:

@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
+from virnucpro.files import written_whole
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import Encoder
-from virnucpro.training.frame_pool import FramePool, PackedTokens
-from virnucpro.training.measures import auroc, chunk_scores
+from virnucpro.training.frame_pool import FramePool, PackedTokens, window_scores
+from virnucpro.training.measures import auroc
+from virnucpro.training.mlp import Mlp, unscaled
 from virnucpro.training.padded_attention import padded
 from virnucpro.training.windows import Windows, field_weights
 
 EMBEDDING_STD = 0.1  # torch's 1 would keep Adam busy for long before a token's vector has changed
-DROPOUT = 0.5  # the original's
 EVAL_FRAMES = 4096
 MAX_GRADIENT_NORM = 1.0
 
@@ -75,25 +76,6 @@ class Recipe:
 RECIPE = Recipe(esm2.Config(2, 96, 6), dnabert_s.Config(1, 96, 6, 288, 4096))
 
 
-class Head(nn.Module):
-    """The original's classifier, with its tensor names."""
-
-    def __init__(self, input_width: int, hidden: int) -> None:
-        """Build it with fresh weights, Xavier-uniform as in the original."""
-        super().__init__()
-        self.hidden_layer = nn.Linear(input_width, hidden)
-        self.bn1 = nn.BatchNorm1d(hidden)
-        self.dropout = nn.Dropout(DROPOUT)
-        self.output_layer = nn.Linear(hidden, 2)
-        nn.init.xavier_uniform_(self.hidden_layer.weight)
-        nn.init.xavier_uniform_(self.output_layer.weight)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits [F, 2], other and virus, of features [F, D]."""
-        hidden = F.relu(self.bn1(self.hidden_layer(features)))
-        return self.output_layer(self.dropout(hidden))
-
-
 class Network(nn.Module):
     """Both encoders, the counts and the head."""
 
@@ -104,9 +86,9 @@ class Network(nn.Module):
         self.esm2 = esm2.ESM2(recipe.esm2)
         width = recipe.dnabert_s.width + recipe.esm2.width
         self.encoders_alone = nn.Linear(width, 2)
-        # counts have deviations of 1e-3 to 1e-1; `folded` puts this into the head's first layer
+        # counts have deviations of 1e-3 to 1e-1; `classifier` puts this into the head's first layer
         self.counts_norm = nn.BatchNorm1d(FRAME_COUNTS_WIDTH, affine=False)
-        self.head = Head(width + FRAME_COUNTS_WIDTH, recipe.hidden)
+        self.head = Mlp(width + FRAME_COUNTS_WIDTH, recipe.hidden)
         for embedding in (self.dnabert_s.word_embeddings, self.esm2.embed_tokens):
             nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
 
@@ -123,17 +105,15 @@ class Network(nn.Module):
 
     def classifier(self) -> dict[str, NDArray[np.float32]]:
         """Return the tensors of the head for counts as they are, without their norm."""
-        state = {
-            name: tensor.detach().double().cpu() for name, tensor in self.head.state_dict().items()
-        }
         norm = self.counts_norm
         assert norm.running_mean is not None and norm.running_var is not None
-        mean, variance = norm.running_mean.double().cpu(), norm.running_var.double().cpu()
-        weight = state["hidden_layer.weight"]
-        scaled = weight[:, -FRAME_COUNTS_WIDTH:] / torch.sqrt(variance + norm.eps)
-        state["hidden_layer.bias"] = state["hidden_layer.bias"] - scaled @ mean
-        state["hidden_layer.weight"] = torch.cat([weight[:, :-FRAME_COUNTS_WIDTH], scaled], 1)
-        return {name: tensor.float().numpy() for name, tensor in state.items()}
+        mean, variance = (t.double().cpu().numpy() for t in (norm.running_mean, norm.running_var))
+        encoded = self.encoders_alone.in_features
+        return unscaled(
+            self.head.state_dict(),
+            np.concatenate([np.zeros(encoded), mean]),
+            np.concatenate([np.ones(encoded), np.sqrt(variance + norm.eps)]),
+        )
 
 
 def _embed(model: Encoder, tokens: PackedTokens) -> Tensor:
@@ -240,21 +220,17 @@ class Trainer:
     ) -> None:  # fmt: skip
         if not self._checkpoint:
             return
-        temporary = self._checkpoint.with_name(f".{self._checkpoint.name}.tmp")
         state = {
             "network": network.state_dict(), "averaged": averaged.state_dict(),
             "optimizer": optimizer.state_dict(), "done": done, "best": best,
             "best_state": best_state,
         }  # fmt: skip
-        torch.save(state, temporary)
-        temporary.replace(self._checkpoint)
+        with written_whole(self._checkpoint) as temporary:
+            torch.save(state, temporary)
 
     def _field_auroc(self, network: Network) -> float:
-        frames, labels = self._val.pool.frames, self._val.windows.labels
-        framed, chunk = np.unique(frames.window, return_inverse=True)
-        scores = np.zeros(len(labels))  # a window without a frame is a tie
-        scores[framed] = chunk_scores(chunk, logits(network, self._val.pool))
-        return auroc(labels, scores, self._val_weights)
+        scores = window_scores(self._val.pool.frames, logits(network, self._val.pool))
+        return auroc(self._val.windows.labels, scores, self._val_weights)
 
     def _windows_of(self, step: int) -> NDArray[np.int64]:
         """Return the windows of a step; each comes once before one comes again."""
@@ -281,11 +257,10 @@ class Trainer:
             (weights * F.binary_cross_entropy_with_logits(z, targets, reduction="none")).sum()
             for z in (both, alone)
         )
-        index = of_window
         zeros = both.new_zeros(len(windows))
-        largest = zeros.scatter_reduce(0, index, both, "amax", include_self=False)
-        smallest = zeros.scatter_reduce(0, index, both, "amin", include_self=False)
-        target = zeros.scatter_reduce(0, index, targets, "mean", include_self=False)
+        largest = zeros.scatter_reduce(0, of_window, both, "amax", include_self=False)
+        smallest = zeros.scatter_reduce(0, of_window, both, "amin", include_self=False)
+        target = zeros.scatter_reduce(0, of_window, targets, "mean", include_self=False)
         of_windows = F.binary_cross_entropy_with_logits((largest + smallest) / 2, target)
         share = recipe.window_share
         return (1 - share) * frames + share * of_windows + recipe.encoder_share * encoders

@@ -13,6 +13,7 @@ from virnucpro.calls.frame_counts import frame_counts
 from virnucpro.engine.packing import PackedBatch, packed_batch
 from virnucpro.models.tokenizers import Ids, Tokenizer
 from virnucpro.sequences.translation import MIN_RESIDUES, translate_chunks
+from virnucpro.training.measures import chunk_scores
 from virnucpro.training.windows import Windows
 
 WINDOWS_PER_JOB = 5000
@@ -41,6 +42,14 @@ class PackedTokens:
     ids: Tensor
     batch: PackedBatch
     order: Tensor
+
+
+def window_scores(frames: Frames, logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the score of each window out of the logits of all frames; without a frame it is 0."""
+    framed, chunk = np.unique(frames.window, return_inverse=True)
+    scores = np.zeros(len(frames.is_open))
+    scores[framed] = chunk_scores(chunk, logits)
+    return scores
 
 
 def frames_of(windows: Windows, processes: int = 1) -> Frames:

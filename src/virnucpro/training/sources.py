@@ -5,9 +5,7 @@
     FOLDER/500bp/manifest.tsv.gz                       FOLDER/manifest.tsv.gz
     FOLDER/related_train_val.tsv
 
-Neighbouring chunks of one source are joined again, so that windows can be cut at any place. The
-reader of the pipeline is not used: it takes any sequence file and needs libraries that a machine
-for training may lack. These files are ours, and plain.
+Neighbouring chunks of one source are joined again, so that windows can be cut at any place.
 """
 
 import csv
@@ -17,9 +15,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from virnucpro.errors import InputError
+import dnaio
 
-LABELS = {"nonviral": 0, "viral": 1}
+from virnucpro.errors import InputError
+from virnucpro.training.genomes import LABELS
+
 JOINED_BP = 500  # the chunks of 300 bp are of the same sources
 MIN_SOURCE_BP = 150
 
@@ -55,7 +55,7 @@ def read_sources(folders: Iterable[Path]) -> list[Source]:
         try:
             read = _joined_chunks(folder, chunks) if chunks.is_dir() else _whole(folder)
             sources += [source for source in read if len(source.sequence) >= MIN_SOURCE_BP]
-        except (OSError, EOFError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, dnaio.FileFormatError) as error:
             raise InputError(
                 f"{folder}: cannot be read ({error}). Give folders of labelled chunks, with "
                 f"{JOINED_BP}bp/ in them, or of whole sequences, with viral.fa.gz, nonviral.fa.gz "
@@ -127,7 +127,6 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 def _fasta(path: Path) -> Iterator[tuple[str, str]]:
     """Yield name and sequence of each entry."""
-    with gzip.open(path, "rt") as stream:
-        for entry in stream.read().split(">")[1:]:
-            name, _, sequence = entry.partition("\n")
-            yield name.split()[0], sequence.replace("\n", "")
+    with dnaio.open(path, fileformat="fasta") as records:
+        for record in records:
+            yield record.id, record.sequence

@@ -13,6 +13,7 @@ from virnucpro.engine.embed import embed
 from virnucpro.engine.load import Engine, load_engine
 from virnucpro.model_sets.description import ModelSet
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
+from virnucpro.sequences.translation import OPEN_RULE
 from virnucpro.training.chunk_table import ChunkRow
 from virnucpro.training.evaluate import CalledChunk
 from virnucpro.training.frame_pool import Frames
@@ -63,7 +64,7 @@ def call_windows(
     """Return windows with the scores of their frames, under a frame rule."""
     own: list[list[FrameScore]] = [[] for _ in windows.sequences]
     for window, row in zip(frames.window.tolist(), scores.tolist(), strict=True):
-        if rule != "open" or frames.is_open[window]:
+        if rule != OPEN_RULE or frames.is_open[window]:
             own[window].append(FrameScore(*row))
     return [
         CalledChunk(_row(windows, i, bool(frames.is_open[i]), bool(found)), found)

@@ -1,6 +1,5 @@
 """Write a trained network as a model set: components, modelset.json, calibrations, and card."""
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import torch
 from virnucpro.calls.calibration import Calibrator
 from virnucpro.calls.classifier import save_classifier
 from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
-from virnucpro.model_sets.description import read_model_set
+from virnucpro.model_sets.description import read_model_set, write_description
+from virnucpro.model_sets.rules import FRAME_RULES
 from virnucpro.models.component import file_sha256, write_component
-from virnucpro.sequences.translation import MIN_RESIDUES
+from virnucpro.sequences.translation import LONGEST_OPEN_RULE, MIN_RESIDUES
 from virnucpro.training.calibration import write_calibration
 from virnucpro.training.compact import Network
 from virnucpro.training.compact_card import compact_card
@@ -30,7 +30,6 @@ CLASSIFIER, TOKENIZER = "classifier.safetensors", "tokenizer.json"
 SOURCE = "trained from scratch by tools/train_compact.py"
 TOKENIZER_SOURCE = "DNABERT-2, zhihan1996/DNABERT-2-117M, Apache-2.0"
 LICENCE = "weights: as this project, see LICENSE; tokenizer.json: Apache-2.0 (DNABERT-2)"
-FRAME_RULES = ("open", "longest_open")
 
 
 @dataclass(frozen=True)
@@ -75,17 +74,11 @@ def write_set(
     device = next(network.parameters()).device
     measured = _measure(temporary, chunk_bp, validation, device) | {"run": run}
     # read again: the calibrations were written into it
-    description = json.loads((temporary / "modelset.json").read_text()) | {"measured": measured}
+    description = read_model_set(temporary).description | {"measured": measured}
     write_description(temporary, description)
     (temporary / "README.md").write_text(compact_card(description))
     _replace(folder, temporary)
     return measured
-
-
-def write_description(folder: Path, description: dict[str, Any]) -> None:
-    """Write modelset.json into a folder that is not in use yet."""
-    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
-    (folder / "modelset.json").write_text(text)
 
 
 def _replace(folder: Path, new: Path) -> None:
@@ -150,7 +143,7 @@ def _describe(folder: Path, name: str, chunk_bp: int, network: Network) -> dict[
         "name": name,
         "version": "1",
         "chunk_bp": [chunk_bp],
-        "frame_rule": {"rule": "longest_open", "min_residues": MIN_RESIDUES},
+        "frame_rule": {"rule": LONGEST_OPEN_RULE, "min_residues": MIN_RESIDUES},
         "licence": LICENCE,
         "components": {
             "dnabert_s": encoder(DNABERT_S, "dnabert_s", widths[0]),
