@@ -42,7 +42,12 @@ def test_each_option_reaches_the_tasks_and_reruns_them(shared_pipeline: Pipeline
     first = shared_pipeline.run(*OPTIONS)
     standard = numerics(first)
     for name in standard:
-        expected = {"path": "plain", "attention": "sdpa", "precision": "fp32", "token_budget": 2048}
+        expected = {
+            "path": "in place",
+            "attention": "sdpa",
+            "precision": "fp32",
+            "token_budget": 2048,
+        }
         assert {k: standard[name][k] for k in expected} == expected
     (shared_pipeline.folder / "profile.json").write_text(
         json.dumps(profile(shared_pipeline.model_set))
@@ -50,7 +55,7 @@ def test_each_option_reaches_the_tasks_and_reruns_them(shared_pipeline: Pipeline
     for options, changed in [
         (["--attention", "reference"], {"attention": ("reference", "reference")}),
         (["--token_budget", "1024"], {"token_budget": (1024, 1024)}),
-        (["--precision", "bf16"], {"precision": ("bf16", "bf16")}),
+        (["--precision", "bf16"], {"precision": ("bf16", "bf16"), "path": ("plain", "plain")}),
         (["--engine_profile", "profile.json"], {"attention": ("sdpa", "reference"), "token_budget": (4096, 8192)}),
         (["--engine", "official"], {"path": ("official", "official esm"), "attention": ("reference", "official"), "token_budget": (1, 2048)}),
     ]:  # fmt: skip

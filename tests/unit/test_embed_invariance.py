@@ -12,6 +12,7 @@ from virnucpro.engine.device import GpuMemoryError
 from virnucpro.engine.embed import embed
 from virnucpro.errors import InputError
 from virnucpro.models import dnabert_s, esm2
+from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
 from virnucpro.models.tokenizers import EsmTokenizer
 
 TOKENIZER = EsmTokenizer(esm2.ALPHABET)
@@ -54,8 +55,16 @@ def sequences():
 @pytest.fixture(
     params=list(models()), ids=lambda m: f"{m.architecture}-{m.config.width}-{m.config.heads}"
 )
-def model(request):
+def plain(request):
     return request.param
+
+
+@pytest.fixture(params=["plain", "in place"])
+def model(request, plain):
+    if request.param == "plain":
+        return plain
+    form = InPlaceESM2 if isinstance(plain, esm2.ESM2) else InPlaceDnabertS
+    return form(copy.deepcopy(plain))
 
 
 def vectors(model, names, threads=1, budget=BUDGET):

@@ -15,6 +15,7 @@ from virnucpro.engine import embed as embed_module
 from virnucpro.engine import embed_task
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import file_sha256, write_component
+from virnucpro.models.in_place import InPlaceESM2
 
 ROOT = Path(__file__).parents[2]
 TOKENIZER = ROOT / "models/compact-500/tokenizer.json"
@@ -99,7 +100,7 @@ def test_files_that_do_not_belong_are_refused(folder, capsys):
 @pytest.fixture
 def small_memory(monkeypatch):
     """Make a batch of more tokens than this run out of memory, as on a GPU."""
-    forward, seen = esm2.ESM2.forward, []
+    forward, seen = InPlaceESM2.__call__, []
 
     def limit(tokens):
         def compute(self, ids, batch):
@@ -108,7 +109,7 @@ def small_memory(monkeypatch):
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
             return forward(self, ids, batch)
 
-        monkeypatch.setattr(esm2.ESM2, "forward", compute)
+        monkeypatch.setattr(InPlaceESM2, "__call__", compute)
         return seen
 
     return limit
@@ -145,7 +146,7 @@ def test_memory_that_is_too_small_for_any_batch_has_a_status_of_its_own(
 def test_a_slow_writer_stops_no_batch(folder, monkeypatch):
     """Nothing is written before the tenth batch is computed, yet that one comes."""
     (folder / "c.frames.faa").write_text("".join(f">c{n}\n{'M' * n}\n" for n in range(500, 520)))
-    forward, write = esm2.ESM2.forward, EmbeddingsFile.write
+    forward, write = InPlaceESM2.__call__, EmbeddingsFile.write
     computed, is_tenth = [], threading.Event()
 
     def compute(self, ids, batch):
@@ -159,7 +160,7 @@ def test_a_slow_writer_stops_no_batch(folder, monkeypatch):
         write(self, *arguments)
 
     monkeypatch.setattr(embed_module, "WINDOW", 2)
-    monkeypatch.setattr(esm2.ESM2, "forward", compute)
+    monkeypatch.setattr(InPlaceESM2, "__call__", compute)
     monkeypatch.setattr(EmbeddingsFile, "write", wait)
     argv = arguments("esm2", "a.frames.faa", "c.frames.faa")
     assert run_esm2([*argv, "--token-budget", "1024"]) == 0
@@ -204,10 +205,10 @@ def test_running_out_of_memory_while_loading_has_that_status_too(folder, monkeyp
 @pytest.mark.parametrize(
     "options, numerics",
     [
-        ([], {"path": "plain", "precision": "fp32", "attention": "sdpa", "token_budget": 2048}),
+        ([], {"path": "in place", "precision": "fp32", "attention": "sdpa", "token_budget": 2048}),
         (["--token-budget", "1024"], {"token_budget": 1024}),
         (["--attention", "reference"], {"attention": "reference"}),
-        (["--precision", "bf16"], {"precision": "bf16"}),
+        (["--precision", "bf16"], {"precision": "bf16", "path": "plain"}),
         (["--engine", "official"], {"path": "official esm", "precision": "fp32"}),
     ],
 )

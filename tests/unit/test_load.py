@@ -9,7 +9,7 @@ import torch
 from virnucpro.engine import load
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
-from virnucpro.models import attention, dnabert_s, esm2, fused, fused_fp8
+from virnucpro.models import attention, dnabert_s, esm2, fused, fused_fp8, in_place
 from virnucpro.models.component import file_sha256, write_component
 
 CPU = torch.device("cpu")
@@ -33,12 +33,18 @@ def on_cpu(file, precision="fp32", **options):
     return load_engine(file, file_sha256(file), CPU, precision, **options)
 
 
-def test_a_cpu_takes_the_plain_path(file):
+def test_a_cpu_works_in_place_in_float32(file):
     engine = on_cpu(file)
-    assert engine.model is engine.encoder
-    assert engine.numerics["path"] == "plain" and engine.numerics["attention"] == "sdpa"
+    expected = {"esm2": in_place.InPlaceESM2, "dnabert_s": in_place.InPlaceDnabertS}
+    assert type(engine.model) is expected[file.name] and engine.model.model is engine.encoder
+    assert engine.numerics["path"] == "in place" and engine.numerics["attention"] == "sdpa"
     assert engine.token_budget == engine.numerics["token_budget"] == 2048
-    assert next(on_cpu(file, "bf16").encoder.parameters()).dtype == torch.bfloat16
+
+
+def test_a_cpu_takes_the_plain_path_in_bfloat16(file):
+    engine = on_cpu(file, "bf16")
+    assert engine.model is engine.encoder and engine.numerics["path"] == "plain"
+    assert next(engine.encoder.parameters()).dtype == torch.bfloat16
 
 
 def test_budget_and_attention_are_those_asked_for(file):

@@ -150,9 +150,9 @@ def test_a_classifier_of_another_width_than_described_fails(copy, capsys):
 
 
 def test_a_forward_pass_that_does_not_repeat_fails(copy, monkeypatch, capsys):
-    forward = esm2.ESM2.forward
+    pool = esm2.ESM2.pool
     monkeypatch.setattr(
-        esm2.ESM2, "forward", lambda self, ids, batch: forward(self, ids, batch) + torch.rand(1)
+        esm2.ESM2, "pool", lambda self, hidden, batch: pool(self, hidden, batch) + torch.rand(1)
     )
     assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
     assert "FAULT\tesm2\t" in (out := capsys.readouterr().out) and "two forward passes" in out

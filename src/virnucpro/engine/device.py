@@ -13,7 +13,7 @@ from virnucpro.errors import InputError
 if TYPE_CHECKING:
     from virnucpro.models.component import Encoder
 
-ENGINE_VERSION = 2  # raise it with any change that alters a vector, even in its last bit
+ENGINE_VERSION = 3  # raise it with any change that alters a vector, even in its last bit
 
 # What weights and activations are stored as. tf32: float32, multiplied with 10 bits of mantissa;
 # fp8: float16, with weights and inputs of most products rounded to 8 bits.
@@ -163,7 +163,7 @@ def numerics_key(
     """Return all that a vector's last bits depend on, beside the sequence and the weights.
 
     Args:
-        path: which forward pass: plain, fused or official.
+        path: which forward pass: plain, in place, fused or official.
         attention: its back end.
     """
     key: dict[str, str | int] = {

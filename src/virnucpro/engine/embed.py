@@ -29,6 +29,7 @@ from virnucpro.models.tokenizers import Ids, Tokenizer
 
 if TYPE_CHECKING:
     from virnucpro.models.fused import FusedDnabertS, FusedESM2
+    from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
 
 PROGRESS_INTERVAL_S = 10.0
 WINDOW = 8192  # sequences that are tokenised and packed together
@@ -42,7 +43,7 @@ Result = TypeVar("Result")
 
 
 class Model(Protocol):
-    """What embed needs of a model; ESM2, DnabertS and their fused forms have it."""
+    """What embed needs of a model; ESM2, DnabertS and their faster forms have it."""
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
@@ -349,8 +350,9 @@ def _ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
 def _described(model: Model) -> tuple[int, torch.dtype, torch.device]:
     """Return width, type and device of a model."""
     if not isinstance(model, (ESM2, DnabertS)):
-        fused: FusedESM2 | FusedDnabertS = model  # type: ignore[assignment]
-        model = fused.model
+        form: FusedESM2 | FusedDnabertS | InPlaceESM2 | InPlaceDnabertS
+        form = model  # type: ignore[assignment]
+        model = form.model
     weight = next(model.parameters())
     return model.config.width, weight.dtype, weight.device
 

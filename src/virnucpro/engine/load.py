@@ -20,6 +20,7 @@ from virnucpro.models import attention
 from virnucpro.models.component import Encoder, load_component
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.esm2 import ESM2
+from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
 
 log = logging.getLogger(__name__)
 ENGINES = ("virnucpro", "official")
@@ -88,9 +89,12 @@ def load_engine(
     budget = budget or token_budget(encoder, precision, device)
     num_weights = sum(weight.numel() for weight in encoder.parameters())
     model: Model = encoder
+    path_name = "plain"
     if device.type == "cuda" and precision in HALF:
         model = _fused(encoder, device, precision)  # which may free some of the weights
-    path_name = "plain" if model is encoder else "fused"
+        path_name = "plain" if model is encoder else "fused"
+    elif device.type == "cpu" and precision == "fp32":
+        model, path_name = _in_place(encoder), "in place"
     log.info(
         "%s on %s in %s: %s path, %s attention, %d tokens a batch",
         encoder.architecture, device, precision, path_name, encoder.attention, budget,
@@ -109,6 +113,11 @@ def _device_with_room(num_weights: int, dtype: torch.dtype, device: torch.device
         return device
     room = MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory
     return device if num_weights * (4 + dtype.itemsize) < room else torch.device("cpu")
+
+
+def _in_place(encoder: Encoder) -> Model:
+    """Return the form of an encoder for float32 on a CPU."""
+    return InPlaceESM2(encoder) if isinstance(encoder, ESM2) else InPlaceDnabertS(encoder)
 
 
 def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:

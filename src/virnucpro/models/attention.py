@@ -220,6 +220,12 @@ def split_qkv(qkv: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor, Tensor]:
     return q, k, v
 
 
+def complex_rotation(scheme: Scheme, batch: PackedBatch) -> Tensor:
+    """Return complex64 [T, 1, K / 2]: what to multiply pairs of dimensions with to rotate them."""
+    table = _angle_table(scheme, batch.max_seqlen, batch.positions.device)[batch.positions]
+    return torch.complex(*table[:, None].chunk(2, -1))
+
+
 def rotation(scheme: Scheme, batch: PackedBatch) -> Callable[[Tensor], Tensor]:
     """Return what turns [T, H, K] by the angles of its tokens, computed in float32."""
     if scheme.frequencies is None:

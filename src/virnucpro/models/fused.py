@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from virnucpro.engine.packing import PackedBatch
 from virnucpro.kernels.activation import geglu, gelu_
@@ -23,6 +23,7 @@ from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.dnabert_s import Layer as DnabertSLayer
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS, TOKEN_DROPOUT_SCALE
 from virnucpro.models.esm2 import Layer as EsmLayer
+from virnucpro.models.weights import forget_weight
 
 # What kernels/linear needs: the tensor copy engine, and 180 kB of shared memory, which consumer
 # cards of capability 12 have not
@@ -140,11 +141,6 @@ class FusedDnabertS:
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
         return self.model.pool(hidden, batch)
-
-
-def forget_weight(linear: nn.Linear) -> None:
-    """Free a weight that another form of it replaces; the plain forward cannot run any more."""
-    linear.register_parameter("weight", None)
 
 
 def _has_epilogue(model: ESM2 | DnabertS) -> bool:

@@ -19,8 +19,9 @@ from virnucpro.kernels.fp8 import linear_fp8, quantize_rows
 from virnucpro.kernels.norm import layer_norm_fp8
 from virnucpro.models.attention import BACKENDS
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS
-from virnucpro.models.fused import FusedESM2, forget_weight
+from virnucpro.models.fused import FusedESM2
 from virnucpro.models.tokenizers import EsmTokenizer
+from virnucpro.models.weights import forget_weight
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 NUM_PROTEINS, LENGTH_AA = 100, 166  # as many residues as a chunk of 500 bp has; uniform letters
