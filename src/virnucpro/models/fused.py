@@ -5,20 +5,23 @@ over memory:
 - GELU stands in the epilogue of its product (kernels/linear), or in one pass (kernels/activation);
 - the products that end a block add to the residual stream in place, with one rounding;
 - biases of these products are not added to the stream: the layer norms add their sum, in float32;
-- attention turns queries and keys itself (kernels/attention).
+- attention turns queries and keys itself (kernels/attention);
+- tokens know nothing of their place before the first attention, so queries, keys and values of the
+  first layer are rows of a table, one for each token of the alphabet.
 """
 
 from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from virnucpro.engine.packing import PackedBatch
 from virnucpro.kernels.activation import geglu, gelu_
 from virnucpro.kernels.linear import HALF_N, interleave, linear_geglu, linear_gelu
 from virnucpro.kernels.norm import layer_norm
-from virnucpro.models.attention import BACKENDS, Attention
+from virnucpro.models.attention import BACKENDS
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.dnabert_s import Layer as DnabertSLayer
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS, TOKEN_DROPOUT_SCALE
@@ -45,14 +48,20 @@ class FusedESM2:
         self._has_epilogue = _has_epilogue(model)
         table = model.embed_tokens.weight
         self._table = (table.float() * TOKEN_DROPOUT_SCALE).to(table.dtype)
+        with torch.inference_mode():
+            first = self.layers[0]
+            normed = _normed(self._table, first.norm1, LAYER_NORM_EPS)
+            self._first_qkv = _qkv(first, normed)  # [letters, 3 * D]
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
-        x = self._table[ids]
+        x, qkv = self._table[ids], self._first_qkv[ids]
         attend = BACKENDS[self.model.attention](self.model.scheme, batch, x.dtype)
         add = None
-        for i in range(len(self.layers)):
-            self.attention_block(i, x, add, attend)
+        for i, layer in enumerate(self.layers):
+            if i > 0:
+                qkv = self.qkv(i, x, add)
+            x.addmm_(attend(qkv), layer.out.weight.t())
             add = self.feed_forward(i, x)
         norm = self.model.emb_layer_norm_after
         return layer_norm(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=self.shifts[-1], add=add)
@@ -61,14 +70,12 @@ class FusedESM2:
         """Return float32 [B, D]: means over the residues, without BOS and EOS."""
         return self.model.pool(hidden, batch)
 
-    def attention_block(self, i: int, x: Tensor, add: Tensor | None, attend: Attention) -> Tensor:
-        """Add `add` and the attention of layer i to x [T, D]; return what qkv was made from."""
+    def qkv(self, i: int, x: Tensor, add: Tensor | None) -> Tensor:
+        """Add `add` to x [T, D]; return queries, keys and values of layer i [T, 3 * D]."""
         layer = self.layers[i]
         weight, bias = layer.norm1.weight, layer.norm1.bias
         y = layer_norm(x, weight, bias, LAYER_NORM_EPS, shift=self.shifts[2 * i], add=add)
-        context = attend(torch.addmm(layer.qkv.bias, y, layer.qkv.weight.t()))
-        x.addmm_(context, layer.out.weight.t())
-        return y
+        return _qkv(layer, y)
 
     def feed_forward(self, i: int, x: Tensor) -> Tensor | None:
         """Run the feed-forward block of layer i; add to x [T, D], or return what is to be added."""
@@ -109,7 +116,6 @@ class FusedDnabertS:
         self.model = model
         self.config = model.config
         self._layers = layers = cast(list[DnabertSLayer], list(model.layers))
-        self._token_type = model.token_type.float()
         self._shifts = [(layer.out.bias.float(), layer.wo.bias.float()) for layer in layers]
         self._gated: list[Tensor] | None = None
         if _has_epilogue(model) and model.config.intermediate % HALF_N == 0:
@@ -117,18 +123,22 @@ class FusedDnabertS:
             for layer in layers:
                 self._gated.append(interleave(layer.gated.weight))
                 forget_weight(layer.gated)
+        with torch.inference_mode():
+            words = model.word_embeddings.weight.float() + model.token_type.float()
+            self._table = _normed(words, model.norm, model.config.layer_norm_eps)
+            self._first_qkv = _qkv(layers[0], self._table)  # [tokens, 3 * D]
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
         model, eps = self.model, self.config.layer_norm_eps
-        x = model.word_embeddings.weight[ids]
-        x = layer_norm(x, model.norm.weight, model.norm.bias, eps, shift=self._token_type)
+        x, qkv = self._table[ids], self._first_qkv[ids]
         attend = BACKENDS[model.attention](model.scheme, batch, x.dtype)
         for i, layer in enumerate(self._layers):
             n1, n2 = layer.norm1, layer.norm2
             shift1, shift2 = self._shifts[i]
-            context = attend(torch.addmm(layer.qkv.bias, x, layer.qkv.weight.t()))
-            x.addmm_(context, layer.out.weight.t())
+            if i > 0:
+                qkv = _qkv(layer, x)
+            x.addmm_(attend(qkv), layer.out.weight.t())
             x = layer_norm(x, n1.weight, n1.bias, eps, shift=shift1)
             if self._gated is not None:
                 y = linear_geglu(x, self._gated[i])
@@ -141,6 +151,16 @@ class FusedDnabertS:
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
         return self.model.pool(hidden, batch)
+
+
+def _normed(table: Tensor, norm: nn.LayerNorm, eps: float) -> Tensor:
+    """Return the layer norm of a table [tokens, D], computed in float32."""
+    weight, bias = norm.weight.float(), norm.bias.float()
+    return F.layer_norm(table.float(), weight.shape, weight, bias, eps).to(norm.weight.dtype)
+
+
+def _qkv(layer: EsmLayer | DnabertSLayer, x: Tensor) -> Tensor:
+    return torch.addmm(layer.qkv.bias, x, layer.qkv.weight.t())
 
 
 def _has_epilogue(model: ESM2 | DnabertS) -> bool:

@@ -61,11 +61,14 @@ class FusedESM2Fp8(FusedESM2):
         tokens = EsmTokenizer(self.config.alphabet).encode(["".join(row) for row in letters])
         device = self.shifts[0].device
         batch = packed_batch([len(ids) for ids in tokens]).to(device)
-        x = self._table[torch.from_numpy(np.concatenate(tokens)).long().to(device)]
+        ids = torch.from_numpy(np.concatenate(tokens)).long().to(device)
+        x, qkv = self._table[ids], self._first_qkv[ids]
         attend = BACKENDS[self.model.attention](self.model.scheme, batch, x.dtype)
         means = []
         for i, layer in enumerate(self.layers):
-            self.attention_block(i, x, None, attend)
+            if i > 0:
+                qkv = self.qkv(i, x, None)
+            x.addmm_(attend(qkv), layer.out.weight.t())
             y = self.normed(i, x)
             hidden = self.hidden(i, y)
             x.addmm_(hidden, layer.fc2.weight.t())

@@ -7,6 +7,9 @@ For that the two halves of a head, which the rotation pairs, lie in turns:
 
     as published   q0 q1 q2 q3 | q4 q5 q6 q7     rotation pairs q0 with q4, q1 with q5, ...
     here           q0 q4 q1 q5 q2 q6 q3 q7       a product of q and k does not feel the order
+
+Tokens know nothing of their place before the first attention, so queries, keys and values of the
+first layer are rows of a table, one for each token.
 """
 
 import threading
@@ -57,20 +60,28 @@ class InPlaceESM2:
             weight, bias = layer.qkv.weight, layer.qkv.bias
             self._qkv.append((in_turns(weight, heads), in_turns(bias, heads)))
             forget_weight(layer.qkv)
+        with torch.inference_mode():
+            first_weight, first_bias = self._qkv[0]
+            self._table = model.embed_tokens.weight * TOKEN_DROPOUT_SCALE
+            normed = self._layers[0].norm1(self._table)
+            self._first_qkv = torch.addmm(first_bias, normed, first_weight.t())  # [letters, 3 * D]
 
     @torch.inference_mode()
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
         count, width = len(ids), self.config.width
-        x = self.model.embed_tokens(ids).mul_(TOKEN_DROPOUT_SCALE)
+        x = self._table[ids]
         qkv = self._memory.get("qkv", count, 3 * width)
         hidden = self._memory.get("hidden", count, 4 * width)
         attend = BACKENDS[self.model.attention](self._rotated, batch, x.dtype)
         turns = complex_rotation(self.model.scheme, batch)  # [T, 1, K / 2]
         pairs = qkv[:, : 2 * width].view(count, 2 * self.config.heads, -1, 2)
         queries_and_keys = torch.view_as_complex(pairs)  # [T, 2 * H, K / 2]
-        for layer, (weight, bias) in zip(self._layers, self._qkv, strict=True):
-            torch.addmm(bias, layer.norm1(x), weight.t(), out=qkv)
+        torch.index_select(self._first_qkv, 0, ids, out=qkv)
+        for i, layer in enumerate(self._layers):
+            if i > 0:
+                weight, bias = self._qkv[i]
+                torch.addmm(bias, layer.norm1(x), weight.t(), out=qkv)
             queries_and_keys.mul_(turns)
             x.add_(layer.out.bias).addmm_(attend(qkv), layer.out.weight.t())
             torch.addmm(layer.fc1.bias, layer.norm2(x), layer.fc1.weight.t(), out=hidden)
@@ -95,18 +106,24 @@ class InPlaceDnabertS:
         self.config = model.config
         self._layers = cast(list[DnabertSLayer], list(model.layers))
         self._memory = _Memory()
+        with torch.inference_mode():
+            qkv = self._layers[0].qkv
+            self._table = model.norm(model.word_embeddings.weight + model.token_type)
+            self._first_qkv = torch.addmm(qkv.bias, self._table, qkv.weight.t())  # [tokens, 3 * D]
 
     @torch.inference_mode()
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
         model, config, count = self.model, self.config, len(ids)
-        x = model.norm(model.word_embeddings(ids).add_(model.token_type))
+        x = self._table[ids]
         qkv = self._memory.get("qkv", count, 3 * config.width)
         gated = self._memory.get("gated", count, 2 * config.intermediate)
         gate, value = gated.chunk(2, -1)  # [T, I]
         attend = BACKENDS[model.attention](model.scheme, batch, x.dtype)
-        for layer in self._layers:
-            torch.addmm(layer.qkv.bias, x, layer.qkv.weight.t(), out=qkv)
+        torch.index_select(self._first_qkv, 0, ids, out=qkv)
+        for i, layer in enumerate(self._layers):
+            if i > 0:
+                torch.addmm(layer.qkv.bias, x, layer.qkv.weight.t(), out=qkv)
             x.add_(layer.out.bias).addmm_(attend(qkv), layer.out.weight.t())
             x = layer.norm1(x)
             torch.mm(x, layer.gated.weight.t(), out=gated)
