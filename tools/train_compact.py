@@ -2,12 +2,12 @@
 """Train a compact model set on labelled sequences and write it, measured and calibrated."""
 
 import argparse
-import dataclasses
 import logging
 import os
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from virnucpro.errors import InputError
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 from virnucpro.training.baselines import kmer_shares, linear_scores
-from virnucpro.training.compact import RECIPE, Examples, Recipe, Trainer
+from virnucpro.training.compact import RECIPE, Examples, Network, Recipe, Trainer
 from virnucpro.training.frame_pool import FramePool, Frames, frames_of, window_scores
 from virnucpro.training.measures import auroc
 from virnucpro.training.sources import Source, read_sources
@@ -74,7 +74,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def train_and_write(args: argparse.Namespace) -> None:
-    """Do what the options say; a run that was cut off goes on from its checkpoint."""
+    """Do what the options say; a run that was cut off goes on from its checkpoint.
+
+    Two networks are trained: one without the validation sequences, which is measured, then one with
+    them, which stays.
+    """
     start = time.monotonic()
     device = choose_device(args.device)
     fix_numerics()
@@ -83,7 +87,7 @@ def train_and_write(args: argparse.Namespace) -> None:
         "windows": args.windows,
         "window_shares": tuple(args.window_shares) if args.window_shares else None,
     }
-    recipe = dataclasses.replace(RECIPE, **{k: v for k, v in given.items() if v is not None})
+    recipe = replace(RECIPE, **{k: v for k, v in given.items() if v is not None})
     sources = read_sources(args.data)
     validation = {}
     for bp in sorted({*LENGTHS_BP, args.chunk_length}):
@@ -92,27 +96,17 @@ def train_and_write(args: argparse.Namespace) -> None:
     tokenizers = BpeTokenizer(TOKENIZER), EsmTokenizer(recipe.esm2.alphabet)
     own = validation[args.chunk_length]
     val = Examples(own.windows, FramePool(own.frames, *tokenizers, device))
-    lengths_bp = tuple(round(share * args.chunk_length) for share in recipe.window_shares)
-    windows = training_windows(sources, lengths_bp, recipe.windows, args.seed)
-    frames = frames_of(windows, args.processes)
-    train = Examples(windows, FramePool(frames, *tokenizers, device))
-    log.info(
-        "%d windows with %d frames, and %d to validate on, ready after %.0f s",
-        len(windows.sequences), len(train.pool), len(val.pool), time.monotonic() - start,
-    )  # fmt: skip
-    teacher = _teacher_scores(args.teacher, frames, device) if args.teacher else None
-    key = "-".join(map(str, (args.seed, recipe.steps, recipe.windows, *recipe.window_shares)))
-    checkpoint = args.out.with_name(f".{args.out.name}-{key}.checkpoint")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(recipe, train, val, args.seed, device, checkpoint, teacher)
-    best = trainer.run()
-    run = _run(args, recipe, device, best) | {
+    network, train = _train(sources, val, recipe, tokenizers, args, device)
+    baselines = _baselines(train, val, device)
+    every = [replace(source, split="train") for source in sources]
+    refitted, _ = _train(every, None, recipe, tokenizers, args, device)
+    run = _run(args, recipe, device) | {
         "data": {split: _data(sources, split) for split in ("train", "val")},
-        "baselines": _baselines(train, val, device),
-        "elapsed_s": round(time.monotonic() - start),
+        "baselines": baselines,
     }
-    measured = write_set(args.out, args.chunk_length, trainer.network, TOKENIZER, validation, run)
-    checkpoint.unlink(missing_ok=True)
+    measured = write_set(args.out, args.chunk_length, network, refitted, TOKENIZER, validation, run)
+    for measured_on in (val, None):
+        _checkpoint(args, recipe, measured_on).unlink(missing_ok=True)
     found = measured["by_length"][str(args.chunk_length)]
     log.info(
         "wrote %s after %.0f s: AUROC of chunks with an open frame %.4f, of all %.4f, weighted as "
@@ -122,22 +116,48 @@ def train_and_write(args: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def _train(
+    sources: list[Source],
+    val: Examples | None,
+    recipe: Recipe,
+    tokenizers: tuple[BpeTokenizer, EsmTokenizer],
+    args: argparse.Namespace,
+    device: torch.device,
+) -> tuple[Network, Examples]:
+    """Return a network, measured on `val` on the way, and what it was trained on."""
+    start = time.monotonic()
+    lengths_bp = tuple(round(share * args.chunk_length) for share in recipe.window_shares)
+    windows = training_windows(sources, lengths_bp, recipe.windows, args.seed)
+    train = Examples(windows, FramePool(frames_of(windows, args.processes), *tokenizers, device))
+    teacher = _teacher_scores(args.teacher, train.pool.frames, device) if args.teacher else None
+    log.info("%d frames ready after %.0f s", len(train.pool), time.monotonic() - start)
+    checkpoint = _checkpoint(args, recipe, val)
+    trainer = Trainer(recipe, train, val, args.seed, device, checkpoint, teacher)
+    trainer.run()
+    return trainer.network, train
+
+
+def _checkpoint(args: argparse.Namespace, recipe: Recipe, val: Examples | None) -> Path:
+    """Return the file that a run which was cut off goes on from; other options have another."""
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    options = (args.seed, recipe.steps, recipe.windows, *recipe.window_shares)
+    key = "-".join([*map(str, options), *([] if val else ["refitted"])])
+    return args.out.with_name(f".{args.out.name}-{key}.checkpoint")
+
+
 def _teacher_scores(folder: Path, frames: Frames, device: torch.device) -> NDArray[np.float32]:
     precision = "fp16" if device.type == "cuda" else "fp32"
     return load_set(read_model_set(folder), device, precision).scores(frames)[:, 1]
 
 
-def _run(
-    args: argparse.Namespace, recipe: Recipe, device: torch.device, best: dict[str, float]
-) -> dict[str, Any]:
+def _run(args: argparse.Namespace, recipe: Recipe, device: torch.device) -> dict[str, Any]:
     return {
-        "best_step": best["step"],
         "command": f"tools/train_compact.py --chunk-length {args.chunk_length}",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
-        "field_auroc_before_storing": best["field_auroc"],
+        "members": recipe.members,
         "seed": args.seed,
         "steps": recipe.steps,
-        "steps_between_measures": recipe.steps_between_measures,
+        "taught_share": recipe.taught_share,
         "teacher": args.teacher.name if args.teacher else None,
         "torch": str(torch.__version__),
         "windows": recipe.windows,

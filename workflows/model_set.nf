@@ -45,7 +45,7 @@ def readDescription(folder, description) {
 
 // Numbers that a classifier may take of each frame beside its embeddings (calls/frame_counts.py).
 def frameCountsWidth() {
-    721
+    785
 }
 
 // Returns what is wrong with the description, each with the name of its key; [] when nothing is.

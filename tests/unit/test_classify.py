@@ -196,5 +196,5 @@ def test_counts_of_other_frames_are_refused(shard):
 
 def test_a_classifier_for_counts_of_another_width_is_refused(shard):
     mlp(shard / "mlp", 8 + FRAME_COUNTS_WIDTH + 1, takes_counts=True)
-    with pytest.raises(InputError, match=r"5 \+ 3, and counts 721"):
+    with pytest.raises(InputError, match=r"5 \+ 3, and counts 785"):
         classify(shard)

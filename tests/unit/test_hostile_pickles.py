@@ -279,13 +279,13 @@ def test_a_registered_extension_is_not_looked_up(monkeypatch):
     ],
 )
 def test_bombs_cost_neither_memory_nor_time(data, words):
-    started = time.monotonic()
+    started = time.process_time()
     if words:
         with pytest.raises(Refused, match=words):
             read_pickle(data)
     else:
         read_pickle(data)
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 30
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 3 << 20  # KiB
 
 

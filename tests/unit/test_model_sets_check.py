@@ -146,7 +146,7 @@ def test_a_classifier_of_another_width_than_described_fails(copy, capsys):
 
     change(copy, widen)
     assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
-    assert "takes 913 numbers a frame, modelset.json says 914" in capsys.readouterr().out
+    assert "takes 977 numbers a frame, modelset.json says 978" in capsys.readouterr().out
 
 
 def test_a_forward_pass_that_does_not_repeat_fails(copy, monkeypatch, capsys):
@@ -254,7 +254,7 @@ def test_the_device_is_that_of_the_option(capsys, monkeypatch):
          "says: calibration.0.chunk_bp .no whole number from 1 on., calibration.0.frame_rule .no name of a frame rule., calibration.0.file .no file name., calibration.0.sha256 .not 64 hexadecimal digits.. Build or fetch the set again, or mend modelset.json"),
         (lambda d: d.update(calibration=[{**ENTRY, "chunk_bp": 500.0, "file": "\ud800"}]), "says: calibration.0.chunk_bp .no whole number from 1 on., calibration.0.file .no file"),
         (lambda d: d.update(calibration=[ENTRY, {**ENTRY, "file": "y"}]), "says: calibration.1 .a second one for 500 bp, open.. Build"),
-        (lambda d: d["components"]["esm2"].update(width=97), r"give 96 \+ 97 numbers a frame and counts 721, the classifier takes 913"),
+        (lambda d: d["components"]["esm2"].update(width=97), r"give 96 \+ 97 numbers a frame and counts 785, the classifier takes 977"),
     ],
 )  # fmt: skip
 def test_a_description_that_is_none_is_refused(copy, edit, words):

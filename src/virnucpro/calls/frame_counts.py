@@ -1,6 +1,7 @@
 """Counts of a frame, which a classifier may take beside the embeddings: FRAME_COUNTS_WIDTH numbers.
 
     64    share of each codon among the frame's codons; A C G T in this order, first base slowest
+    64    share of each codon among the frame's codons for the same residue, or stop
     256   share of each run of four bases, at all places
     400   share of each pair of neighbouring residues; one-letter codes in the order of RESIDUES
     1     ln(residues / 100)
@@ -14,8 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from virnucpro.sequences.translation import STANDARD_CODE
+
 BASES, RESIDUES = "ACGT", "ACDEFGHIKLMNPQRSTVWY"
-FRAME_COUNTS_WIDTH = 64 + 256 + 400 + 1
+FRAME_COUNTS_WIDTH = 64 + 64 + 256 + 400 + 1
 USUAL_RESIDUES = 100  # where the last number is 0
 BLOCK_FRAMES = 2048  # counted at a time: some 100 MB
 
@@ -37,13 +40,31 @@ def frame_counts(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float
 def _counts(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float64]:
     residues = np.array([len(frame) for frame in protein])
     length = np.log(residues / USUAL_RESIDUES)[:, None]
+    codons = _shares(dna, BASES, 3, step=3)
     columns = (
-        _shares(dna, BASES, 3, step=3),
+        codons,
+        _within_residues(codons),
         _shares(dna, BASES, 4),
         _shares(protein, RESIDUES, 2),
         length,
     )
     return np.concatenate(columns, axis=1)
+
+
+def _within_residues(codons: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return shares [n, 64] of codons among those of the same residue; 0 where there are none."""
+    same_residue = _SYNONYMS @ codons.T  # [64, n]
+    return codons / np.where(same_residue > 0, same_residue, 1).T
+
+
+def _synonyms() -> NDArray[np.float64]:
+    """Return [64, 64]: 1 where two codons stand for the same residue, in the order of BASES."""
+    place = ["TCAG".index(base) for base in BASES]  # in the order of STANDARD_CODE
+    residues = np.array(list(STANDARD_CODE)).reshape(4, 4, 4)[np.ix_(place, place, place)].ravel()
+    return (residues[:, None] == residues).astype(float)
+
+
+_SYNONYMS = _synonyms()
 
 
 def _shares(sequences: Sequence[str], letters: str, size: int, step: int = 1) -> NDArray:

@@ -7,12 +7,17 @@
 The original keeps its encoders frozen; ours are too small to have learnt a language, so they learn
 the question itself. Loss: cross-entropy of the frames, labelled as their window, and of the mean of
 a window's largest and smallest logit, whose sign is the original's consensus.
+
+The MLP is an ensemble whose members each learn from other groups of sequences: that helps on
+families which none has seen. One member takes the embeddings, the others the counts; where one MLP
+takes both, embeddings that know the training sequences too well outvote the counts.
 """
 
 import dataclasses
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +33,7 @@ from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import Encoder
 from virnucpro.training.frame_pool import FramePool, PackedTokens, window_scores
 from virnucpro.training.measures import auroc
-from virnucpro.training.mlp import Mlp, unscaled
+from virnucpro.training.mlp import HIDDEN, MlpEnsemble, unscaled
 from virnucpro.training.padded_attention import padded
 from virnucpro.training.windows import Windows, field_weights
 
@@ -44,7 +49,9 @@ class Recipe:
     """Sizes and schedule of a training run.
 
     Attributes:
-        hidden: width of the MLP; the original's 512 knows less of the counts.
+        members: MLPs of the ensemble; hidden: width of each, the original's.
+        embedding_members: of them, those that take the embeddings; the others take the counts.
+        taught_share: of the members that learn from a group of sequences.
         window_shares: shortest and longest window, as shares of the set's chunk length. Shorter
             ones teach more than those of full length alone (bench/LOG.md).
         corruption: share of tokens exchanged among the frames of a step.
@@ -56,10 +63,13 @@ class Recipe:
 
     esm2: esm2.Config
     dnabert_s: dnabert_s.Config
-    hidden: int = 2048
+    members: int = 6
+    embedding_members: int = 1
+    hidden: int = HIDDEN
+    taught_share: float = 2 / 3
     windows: int = 300_000
     window_shares: tuple[float, float] = (0.4, 1.0)
-    steps: int = 1000
+    steps: int = 3000
     warmup_steps: int = 100
     windows_per_step: int = 1024
     peak_rate: float = 1e-3
@@ -69,7 +79,7 @@ class Recipe:
     encoder_share: float = 0.5
     averaging: float = 0.99
     teacher_share: float = 0.7
-    steps_between_measures: int = 100
+    steps_between_measures: int = 500
 
 
 # 1.7 MB in half precision. Encoders of twice the width and depth were no better (bench/LOG.md).
@@ -85,23 +95,25 @@ class Network(nn.Module):
         self.dnabert_s = dnabert_s.DnabertS(recipe.dnabert_s)
         self.esm2 = esm2.ESM2(recipe.esm2)
         width = recipe.dnabert_s.width + recipe.esm2.width
-        self.encoders_alone = nn.Linear(width, 2)
-        # counts have deviations of 1e-3 to 1e-1; `classifier` puts this into the head's first layer
+        self.encoders_alone = nn.Linear(width, 1)
+        # counts have deviations of 1e-3 to 1e-1; `classifier` puts this into the first layer
         self.counts_norm = nn.BatchNorm1d(FRAME_COUNTS_WIDTH, affine=False)
-        self.head = Mlp(width + FRAME_COUNTS_WIDTH, recipe.hidden)
+        is_embedding = torch.arange(width + FRAME_COUNTS_WIDTH) < width
+        takes_embeddings = torch.arange(recipe.members) < recipe.embedding_members
+        self.head = MlpEnsemble(takes_embeddings[:, None] == is_embedding, recipe.hidden)
         for embedding in (self.dnabert_s.word_embeddings, self.esm2.embed_tokens):
             nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
 
     def forward(
         self, dna: PackedTokens, protein: PackedTokens, counts: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return logits float32 [F, 2], of all and of the encoders alone."""
+        """Return log p_virus - log p_other, float32: of each member [F, M], of the encoders [F]."""
         device = counts.device.type
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             vectors = [_embed(self.dnabert_s, dna), _embed(self.esm2, protein)]  # DNA first
         encoded = torch.cat(vectors, 1).float()
         features = torch.cat([encoded, self.counts_norm(counts)], 1)
-        return self.head(features), self.encoders_alone(encoded)
+        return self.head(features), self.encoders_alone(encoded).squeeze(1)
 
     def classifier(self) -> dict[str, NDArray[np.float32]]:
         """Return the tensors of the head for counts as they are, without their norm."""
@@ -110,7 +122,7 @@ class Network(nn.Module):
         mean, variance = (t.double().cpu().numpy() for t in (norm.running_mean, norm.running_var))
         encoded = self.encoders_alone.in_features
         return unscaled(
-            self.head.state_dict(),
+            self.head.mean_state(),
             np.concatenate([np.zeros(encoded), mean]),
             np.concatenate([np.ones(encoded), np.sqrt(variance + norm.eps)]),
         )
@@ -131,7 +143,7 @@ class Examples:
 
 
 class Trainer:
-    """One training run; `run` does it and leaves the best network in `network`.
+    """One training run; `run` does it and leaves the averaged weights in `network`.
 
     A run that was cut off goes on from its last checkpoint: each step draws from the seed and its
     own number.
@@ -141,7 +153,7 @@ class Trainer:
         self,
         recipe: Recipe,
         train: Examples,
-        val: Examples,
+        val: Examples | None,
         seed: int,
         device: torch.device,
         checkpoint: Path | None = None,
@@ -151,7 +163,7 @@ class Trainer:
 
         Args:
             recipe: sizes and schedule.
-            train, val: on the device.
+            train, val: on the device. Nothing is chosen by val, and without it nothing measured.
             seed: of everything that is drawn.
             device: to train on.
             checkpoint: file to go on from and to write; None: no checkpoints.
@@ -160,8 +172,10 @@ class Trainer:
         torch.manual_seed(seed)
         self._recipe, self._train, self._val, self._seed = recipe, train, val, seed
         self._device, self._checkpoint = device, checkpoint
-        self._val_weights = field_weights(val.windows)
         frames = train.pool.frames
+        self._taught = torch.from_numpy(
+            taught_members(train.windows.groups, recipe.members, recipe.taught_share, seed)
+        ).to(device)
         self._first_frame = np.searchsorted(frames.window, np.arange(len(frames.is_open) + 1))
         self._framed = np.unique(frames.window)
         labels = train.windows.labels[frames.window].astype(np.float32)
@@ -170,21 +184,19 @@ class Trainer:
         self._targets = torch.from_numpy(labels.astype(np.float32)).to(device)
         self.network = Network(recipe).to(device)
 
-    def run(self) -> dict[str, float]:
-        """Train; return the best step and its AUROC on the validation windows."""
+    def run(self) -> None:
+        """Train."""
         recipe, network = self._recipe, self.network
         optimizer = _optimizer(network, recipe)
         averaged = Network(recipe).to(self._device)
         averaged.load_state_dict(network.state_dict())
-        best: dict[str, float] = {"step": 0, "field_auroc": -1.0}
-        best_state: dict[str, Tensor] = {}
         done = 0
         if self._checkpoint and self._checkpoint.exists():
             state = torch.load(self._checkpoint, self._device, weights_only=True)
             network.load_state_dict(state["network"])
             averaged.load_state_dict(state["averaged"])
             optimizer.load_state_dict(state["optimizer"])
-            done, best, best_state = state["done"], state["best"], state["best_state"]
+            done = state["done"]
             log.info("going on from step %d", done)
         start = time.monotonic()
         for step in range(done + 1, recipe.steps + 1):
@@ -200,37 +212,32 @@ class Trainer:
             _average(averaged, network, min(recipe.averaging, step / (step + 10)))
             if step % recipe.steps_between_measures and step < recipe.steps:
                 continue
-            found = self._field_auroc(averaged)
             log.info(
-                "step %d of %d, loss %.3f: AUROC %.4f of validation windows weighted as in the "
-                "field, %.0f s", step, recipe.steps, loss.item(), found, time.monotonic() - start,
+                "step %d of %d, loss %.3f%s, %.0f s",
+                step, recipe.steps, loss.item(), self._measured(averaged), time.monotonic() - start,
             )  # fmt: skip
-            if found > best["field_auroc"]:
-                best = {"step": step, "field_auroc": found}
-                best_state = {
-                    k: v.clone() for k, v in averaged.state_dict().items()
-                }  # no reference
-            self._save(network, averaged, optimizer, step, best, best_state)
-        network.load_state_dict(best_state)
-        return best
+            self._save(network, averaged, optimizer, step)
+        network.load_state_dict(averaged.state_dict())
 
     def _save(
-        self, network: Network, averaged: Network, optimizer: torch.optim.Optimizer, done: int,
-        best: dict[str, float], best_state: dict[str, Tensor],
-    ) -> None:  # fmt: skip
+        self, network: Network, averaged: Network, optimizer: torch.optim.Optimizer, done: int
+    ) -> None:
         if not self._checkpoint:
             return
         state = {
             "network": network.state_dict(), "averaged": averaged.state_dict(),
-            "optimizer": optimizer.state_dict(), "done": done, "best": best,
-            "best_state": best_state,
+            "optimizer": optimizer.state_dict(), "done": done,
         }  # fmt: skip
         with written_whole(self._checkpoint) as temporary:
             torch.save(state, temporary)
 
-    def _field_auroc(self, network: Network) -> float:
-        scores = window_scores(self._val.pool.frames, logits(network, self._val.pool))
-        return auroc(self._val.windows.labels, scores, self._val_weights)
+    def _measured(self, network: Network) -> str:
+        if self._val is None:
+            return ""
+        windows, pool = self._val.windows, self._val.pool
+        scores = window_scores(pool.frames, logits(network, pool))
+        found = auroc(windows.labels, scores, field_weights(windows))
+        return f", AUROC {found:.4f} of validation windows weighted as in the field"
 
     def _windows_of(self, step: int) -> NDArray[np.int64]:
         """Return the windows of a step; each comes once before one comes again."""
@@ -243,37 +250,57 @@ class Trainer:
     def _loss(self, windows: NDArray[np.int64]) -> Tensor:
         recipe = self._recipe
         first, end = self._first_frame[windows], self._first_frame[windows + 1]
-        rows = np.concatenate([np.arange(a, b) for a, b in zip(first, end, strict=True)])
-        of_window = torch.from_numpy(np.repeat(np.arange(len(windows)), end - first))
-        of_window = of_window.to(self._device)
+        place = np.repeat(np.arange(len(windows)), end - first)
+        rows = (first - np.cumsum(end - first) + (end - first))[place] + np.arange(len(place))
+        of_window = torch.from_numpy(place).to(self._device)
+        # [windows, M], columns of sum 1: a member's loss is the mean over what it learns from
+        shares = self._taught[torch.from_numpy(windows).to(self._device)]
+        shares = shares / shares.sum(0).clamp_min(1)
         dna, protein, counts = self._train.pool.take(rows)
         dna, protein = _corrupt(dna, recipe.corruption), _corrupt(protein, recipe.corruption)
-        both, alone = (z[:, 1] - z[:, 0] for z in self.network(dna, protein, counts))
+        members, encoders = self.network(dna, protein, counts)  # [F, M], [F]
 
         targets = self._targets[torch.from_numpy(rows).to(self._device)]
-        num_frames = torch.bincount(of_window, minlength=len(windows))
-        weights = 1 / num_frames[of_window] / len(windows)
-        frames, encoders = (
-            (weights * F.binary_cross_entropy_with_logits(z, targets, reduction="none")).sum()
-            for z in (both, alone)
-        )
-        zeros = both.new_zeros(len(windows))
-        largest = zeros.scatter_reduce(0, of_window, both, "amax", include_self=False)
-        smallest = zeros.scatter_reduce(0, of_window, both, "amin", include_self=False)
-        target = zeros.scatter_reduce(0, of_window, targets, "mean", include_self=False)
-        of_windows = F.binary_cross_entropy_with_logits((largest + smallest) / 2, target)
+        num_frames = torch.bincount(of_window, minlength=len(windows))[of_window]
+        of_frames = _losses(members, targets) * shares[of_window] / num_frames[:, None]
+        zeros = members.new_zeros(shares.shape)
+        where = of_window[:, None].expand_as(members)
+        largest = zeros.scatter_reduce(0, where, members, "amax", include_self=False)
+        smallest = zeros.scatter_reduce(0, where, members, "amin", include_self=False)
+        target = zeros[:, 0].scatter_reduce(0, of_window, targets, "mean", include_self=False)
+        of_windows = _losses((largest + smallest) / 2, target) * shares
+        alone = _losses(encoders[:, None], targets)[:, 0] / num_frames / len(windows)
         share = recipe.window_share
-        return (1 - share) * frames + share * of_windows + recipe.encoder_share * encoders
+        ensemble = (1 - share) * of_frames.sum() + share * of_windows.sum()
+        return ensemble / recipe.members + recipe.encoder_share * alone.sum()
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each logit [N, M] with the target of its row [N]."""
+    targets = targets[:, None].expand_as(logits)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def taught_members(
+    groups: Sequence[str], members: int, share: float, seed: int
+) -> NDArray[np.float32]:
+    """Return float32 [len(groups), members]: 1 where a member learns from a window, else 0.
+
+    All windows of a group teach the same members, round(share * members) of them, drawn at random.
+    """
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.random.default_rng([seed, 2]).random((group.max() + 1, members)).argsort(axis=1)
+    return (order < round(share * members)).astype(np.float32)[group]
 
 
 @torch.inference_mode()
 def logits(network: Network, pool: FramePool) -> NDArray[np.float32]:
-    """Return log p_virus - log p_other of each frame of a pool."""
+    """Return log p_virus - log p_other of each frame of a pool, the mean of the members."""
     network.eval()
     parts = []
     for start in range(0, len(pool), EVAL_FRAMES):
         found, _ = network(*pool.take(np.arange(start, min(start + EVAL_FRAMES, len(pool)))))
-        parts.append((found[:, 1] - found[:, 0]).cpu().numpy())
+        parts.append(found.mean(1).cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -15,8 +15,10 @@ from virnucpro.training.sources import Source
 TEMPER = 0.5
 MOST_OF_A_GROUP = 60  # chunks of one group in validation
 SHORTEST_SHARE = 0.5  # of a window's length: sequences that end earlier are left out of validation
-# What a sample in the field holds, for figures in which a class weighs its share of its label.
 PROKARYOTES = ("archaeon", "bacterium", "plasmid")
+# Phages against prokaryotes is the hardest part: these are drawn more often (bench/LOG.md).
+HARD_KINDS, HARD_KINDS_FACTOR = ("phage", *PROKARYOTES), 1.4
+# What a sample in the field holds, for figures in which a class weighs its share of its label.
 FIELD_SHARES = {
     "plant virus": 0.30, "animal virus": 0.30, "phage": 0.35,
     "prokaryotes": 0.45, "eukaryotes": 0.45, "organelle": 0.10,
@@ -75,7 +77,8 @@ def drawing_weights(sources: Sequence[Source]) -> NDArray[np.float64]:
     for (kind, _), bases in of_group.items():
         groups_of_kind[kind] += bases**TEMPER
     weights = np.array([
-        of_kind[s.kind] ** TEMPER
+        (HARD_KINDS_FACTOR if s.kind in HARD_KINDS else 1)
+        * of_kind[s.kind] ** TEMPER
         * of_group[s.kind, s.group] ** TEMPER / groups_of_kind[s.kind]
         * len(s.sequence) / of_group[s.kind, s.group]
         for s in sources

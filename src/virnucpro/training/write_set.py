@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from virnucpro.calls.calibration import Calibrator
+from virnucpro.calls.calibration import Calibration, Calibrator
 from virnucpro.calls.classifier import save_classifier
 from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.model_sets.description import read_model_set, write_description
@@ -44,16 +44,21 @@ def write_set(
     folder: Path,
     chunk_bp: int,
     network: Network,
+    refitted: Network,
     tokenizer: Path,
     validation: dict[int, Validation],
     run: dict[str, Any],
 ) -> dict[str, Any]:
     """Write a set and its card into a folder, complete at once; return its figures.
 
+    Figures and calibrations come from a network that has not seen the validation sequences. The one
+    that stays in the set has: families are few, and each more is a gain on families unseen by both.
+
     Args:
         folder: of the set; one of that name is replaced.
         chunk_bp: length of the windows that it was trained on.
-        network: trained.
+        network: trained without the validation sequences.
+        refitted: trained in the same way with them.
         tokenizer: the tokenizer.json that the DNA was tokenised with.
         validation: for each length in bp; that of `chunk_bp` calibrates.
         run: how the network was trained, the baselines included.
@@ -64,21 +69,29 @@ def write_set(
     shutil.copyfile(tokenizer, temporary / TOKENIZER)
     licence = tokenizer.with_name("LICENSE-tokenizer.txt")
     shutil.copyfile(licence, temporary / licence.name)
-    write_component(temporary / DNABERT_S, network.dnabert_s, torch.float16)
-    write_component(temporary / ESM2, network.esm2, torch.float16)
-    # the classifier too: 2,048 rows of 900 numbers are most of the set
-    tensors = {name: value.astype(np.float16) for name, value in network.classifier().items()}
-    save_classifier(temporary / CLASSIFIER, tensors, takes_counts=True)
-    description = _describe(temporary, folder.name, chunk_bp, network)
-    write_description(temporary, description)
+    _write_network(temporary, folder.name, chunk_bp, network)
     device = next(network.parameters()).device
-    measured = _measure(temporary, chunk_bp, validation, device) | {"run": run}
+    measured, calibrations = _measure(temporary, chunk_bp, validation, device)
+    measured |= {"run": run}
+    _write_network(temporary, folder.name, chunk_bp, refitted)
+    for rule, calibration in calibrations.items():
+        write_calibration(temporary, calibration, chunk_bp, rule)
     # read again: the calibrations were written into it
     description = read_model_set(temporary).description | {"measured": measured}
     write_description(temporary, description)
     (temporary / "README.md").write_text(compact_card(description))
     _replace(folder, temporary)
     return measured
+
+
+def _write_network(folder: Path, name: str, chunk_bp: int, network: Network) -> None:
+    """Write components and modelset.json."""
+    write_component(folder / DNABERT_S, network.dnabert_s, torch.float16)
+    write_component(folder / ESM2, network.esm2, torch.float16)
+    # the classifier too: 3,072 rows of 977 numbers are most of the set
+    tensors = {name: value.astype(np.float16) for name, value in network.classifier().items()}
+    save_classifier(folder / CLASSIFIER, tensors, takes_counts=True)
+    write_description(folder, _describe(folder, name, chunk_bp, network))
 
 
 def _replace(folder: Path, new: Path) -> None:
@@ -93,17 +106,17 @@ def _replace(folder: Path, new: Path) -> None:
 
 def _measure(
     folder: Path, chunk_bp: int, validation: dict[int, Validation], device: torch.device
-) -> dict[str, Any]:
-    """Calibrate the set in a folder; return its figures by length and frame rule."""
+) -> tuple[dict[str, Any], dict[str, Calibration]]:
+    """Return the figures of the set in a folder by length, and a calibration by frame rule."""
     stored = load_set(read_model_set(folder), device)
     scores = {bp: stored.scores(own.frames) for bp, own in validation.items()}
     measured: dict[str, Any] = {"by_length": {}, "by_class": {}, "calibration": {}}
+    calibrations: dict[str, Calibration] = {}
     calibrators: dict[str, Calibrator] = {}
     for rule in FRAME_RULES:
         own = validation[chunk_bp]
         called = call_windows(own.windows, own.frames, scores[chunk_bp], rule)
-        calibration = calibrate(called, "isotonic")
-        write_calibration(folder, calibration, chunk_bp, rule)
+        calibrations[rule] = calibration = calibrate(called, "isotonic")
         calibrators[rule] = Calibrator(calibration, None)
         measured["calibration"][rule] = calibration.measured
         by_class = figures_by(scored_chunks(called, calibrators[rule]), chunk_bp)["class"]
@@ -114,7 +127,7 @@ def _measure(
                            calibrators[rule])
             for rule in FRAME_RULES
         }  # fmt: skip
-    return measured
+    return measured, calibrations
 
 
 def _of_rule(called: list[CalledChunk], windows: Windows, calibrator: Calibrator) -> dict[str, Any]:
