@@ -24,7 +24,7 @@ demo: setup ## run the pipeline on the demo data
 
 test: lint ## lint and all tests, the pipeline's too
 	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/gpu
-	$(VENV)/bin/python -m pytest tests/pipeline
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/pipeline
 
 lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, schema = config = help
 	ruff check

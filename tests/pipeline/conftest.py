@@ -13,6 +13,7 @@ from random_set import write_classifier as write_classifier
 from random_set import write_model_set as write_model_set
 
 PROJECT = Path(__file__).resolve().parents[2]
+QUICK = Path(__file__).with_name("quick.config")
 NEXTFLOW = subprocess.run(
     [PROJECT / "tools" / "find_nextflow.sh"], check=True, stdout=subprocess.PIPE, text=True
 ).stdout.strip()
@@ -59,10 +60,13 @@ class Pipeline:
     model_set: Path
     project: Path = PROJECT
     environment: dict[str, str] = field(default_factory=dict)
+    config: Path | None = QUICK  # None: as a user runs it
 
     def command(self, *options: str) -> list[str]:
         """Return the command line of a run."""
-        return [NEXTFLOW, "run", str(self.project), "--model_set", str(self.model_set), *options]
+        config = ["-c", str(self.config)] if self.config else []
+        model_set = ["--model_set", str(self.model_set)]
+        return [NEXTFLOW, "run", str(self.project), *config, *model_set, *options]
 
     def run(self, *options: str, outdir: str = "results", **environment: str) -> Run:
         """Run to the end and read the trace."""

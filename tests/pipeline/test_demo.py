@@ -9,6 +9,7 @@ from conftest import PROJECT, Pipeline
 @pytest.mark.parametrize("parser", ["v1", "v2"])
 def test_the_demo_counts_add_up(pipeline: Pipeline, parser: str) -> None:
     pipeline.model_set = PROJECT / "models" / "compact-500"
+    pipeline.config = None
     run = pipeline.run("-profile", "demo", NXF_SYNTAX_PARSER=parser)
     assert run.status == 0, run.output
     with (run.outdir / "summary.tsv").open() as table:
@@ -20,6 +21,8 @@ def test_the_demo_counts_add_up(pipeline: Pipeline, parser: str) -> None:
         fates = ("viral", "non-viral", "empty", "too_short", "no_codon", "no_open_frame")
         assert sum(int(row[fate]) for fate in fates) == int(row["sequences"])
         assert row["sample"] in run.output
+    for name in ("report.html", "timeline.html", "dag.html"):
+        assert "EMBED_ESM2" in (run.outdir / "pipeline_info" / name).read_text()
     versions = (run.outdir / "pipeline_info" / "versions.yml").read_text()
     assert "EMBEDDING:EMBED_ESM2" in versions
     assert "torch: 2." in versions

@@ -1,11 +1,13 @@
 """Parameters of the engine: each reaches the tasks, reruns what it changes, and is told."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, Pipeline, Run, write_model_set
+from conftest import PROJECT, Pipeline, Run
+from probe import ask
 
 from virnucpro.cli import main as cli
 from virnucpro.embeddings.store import read_embeddings
@@ -89,82 +91,115 @@ def test_a_file_of_the_profile_command_is_taken(
         assert note["encoders"][name]["attention"] == "sdpa"
 
 
-def test_what_only_esm2_can_do_is_not_asked_of_dnabert_s(pipeline: Pipeline) -> None:
-    run = pipeline.run("--input", READS, "--attention", "varlen", "-stub-run")
-    assert run.status == 0, run.output
-    note = json.loads((run.outdir / "pipeline_info" / "model_set.json").read_text())
-    assert [note["encoders"][n]["attention"] for n in ("dnabert_s", "esm2")] == ["auto", "varlen"]
+def defaults(**changes: Any) -> dict[str, Any]:
+    """Return parameters as the pipeline has them."""
+    schema = json.loads((PROJECT / "nextflow_schema.json").read_text())
+    groups = [group["properties"] for group in schema["$defs"].values()]
+    return {name: rule.get("default") for group in groups for name, rule in group.items()} | changes
 
 
-@pytest.mark.parametrize(
-    "options, words",
-    [
-        (["--device", "cpu", "--precision", "fp8"], ["--precision fp8 needs a GPU: with --device cpu use auto, fp32 or bf16"]),
-        (["--device", "cpu", "--attention", "flash"], ["--attention flash needs a GPU: with --device cpu use auto, sdpa or reference"]),
-        (["--engine", "official", "--precision", "bf16", "--attention", "sdpa", "--token_budget", "2048"],
-         ["--engine official computes in fp32 with its own attention and batches: leave --precision away", "leave --attention away", "leave --token_budget away"]),
-        (["--engine_profile", "x.json", "--token_budget", "2048"], ["--engine_profile holds attention and token_budget"]),
-        (["--engine_profile", "x.json", "--engine", "official"], ["leave --engine_profile away"]),
-        (["--engine_profile", "x.json"], ["--engine_profile x.json: there is no such file."]),
-        (["--token_budget", "1000"], ["--token_budget 1000 must be at least 1024"]),
-        (["--attention", "fast"], ["--attention fast must be one of auto, reference, sdpa, triton, varlen, flash"]),
-    ],
-)  # fmt: skip
-def test_options_that_exclude_each_other_stop_the_run(
-    pipeline: Pipeline, options: list[str], words: list[str]
-) -> None:
-    run = pipeline.run("--input", READS, *options)
+def test_what_only_esm2_can_do_is_not_asked_of_dnabert_s(tmp_path: Path, model_set: Path) -> None:
+    question = {"folder": str(model_set), "engine": defaults(attention="varlen")}
+    (answer,) = ask(tmp_path, [question])
+    encoders = answer["encoders"]
+    assert [encoders[name]["attention"] for name in ("dnabert_s", "esm2")] == ["auto", "varlen"]
+
+
+OFFICIAL = "--engine official computes in fp32 with its own attention and batches: leave --{} away"
+HOLDS = (
+    "--engine_profile holds attention and token_budget: leave --attention and --token_budget away"
+)
+EXCLUDED: list[tuple[dict[str, Any], list[str]]] = [
+    *(({"device": "cpu", "precision": p}, [f"--precision {p} needs a GPU: with --device cpu use auto, fp32 or bf16"])
+      for p in ("tf32", "fp16", "fp8")),
+    *(({"device": "cpu", "attention": a}, [f"--attention {a} needs a GPU: with --device cpu use auto, sdpa or reference"])
+      for a in ("triton", "varlen", "flash")),
+    ({"device": "cpu", "precision": "bf16", "attention": "sdpa"}, []),
+    ({"precision": "fp16", "attention": "flash"}, []),
+    ({"engine": "official", "precision": "bf16", "attention": "sdpa", "token_budget": 2048},
+     [OFFICIAL.format(name) for name in ("precision", "attention", "token_budget")]),
+    ({"engine": "official", "precision": "fp32"}, []),
+    ({"engine": "official", "engine_profile": "x.json"}, [OFFICIAL.format("engine_profile")]),
+    ({"engine_profile": "x.json", "token_budget": 2048}, [HOLDS]),
+    ({"engine_profile": "x.json", "attention": "sdpa"}, [HOLDS]),
+]  # fmt: skip
+MISFITS: list[tuple[Any, dict[str, Any], list[str]]] = [
+    (None, {}, ["there is no such file."]),
+    ('{"format": ', {}, ["is no JSON ("]),
+    ({"format": 2}, {}, ["is no file of virnucpro profile. Make it again with virnucpro profile."]),
+    ({"device_type": "cuda"}, {"device": "cpu"}, ["it was measured on a GPU"]),
+    ({}, {"precision": "bf16"}, ["it was measured with --precision auto"]),
+    ({}, {"precision": "fp32"}, []),  # what auto chose
+    ({"encoders": {"esm2": {"attention": "sdpa; touch here", "token_budget": "9", "component_sha256": ""}}}, {},
+     ["encoders.esm2.attention is sdpa; touch here", "encoders.esm2.token_budget is 9",
+      "encoders.esm2 is another than that of --model_set", "encoders.dnabert_s.attention is null"]),
+]  # fmt: skip
+
+
+def test_options_that_exclude_each_other_are_all_told(tmp_path: Path, model_set: Path) -> None:
+    """test_parameters.py gives some of them to a run."""
+    (tmp_path / "x.json").write_text(json.dumps(profile(model_set)))
+    folder = {"folder": str(model_set)}
+    answers = ask(tmp_path, [{**folder, "engine": defaults(**o)} for o, _ in EXCLUDED])
+    for answer, (options, faults) in zip(answers, EXCLUDED, strict=True):
+        assert answer.get("faults", []) == faults, (options, answer)
+        assert ("encoders" in answer) is (not faults), (options, answer)
+
+
+def test_a_profile_that_does_not_fit_stops_the_run(tmp_path: Path, model_set: Path) -> None:
+    questions = []
+    for number, (content, options, _) in enumerate(MISFITS):
+        path = tmp_path / f"profile{number}.json"
+        if content is not None:
+            text = (
+                content if isinstance(content, str) else json.dumps(profile(model_set, **content))
+            )
+            path.write_text(text)
+        values = defaults(engine_profile=str(path), **options)
+        questions.append({"folder": str(model_set), "engine": values})
+    for question, answer, (*_, words) in zip(questions, ask(tmp_path, questions), MISFITS, strict=True):  # fmt: skip
+        if not words:
+            assert answer["encoders"]["esm2"]["token_budget"] == 8192, answer
+            continue
+        assert answer["error"].startswith(
+            f"--engine_profile {question['engine']['engine_profile']}:"
+        )
+        assert [word for word in words if word not in answer["error"]] == [], answer
+    number = len(MISFITS) - 1  # in a run too, before any task
+    run = Pipeline(tmp_path, model_set).run(
+        "--input", READS, "--engine_profile", f"profile{number}.json"
+    )
     assert run.status == 1
-    for text in words:
-        assert text in run.output
+    assert f"--engine_profile profile{number}.json:" in run.output
+    assert [word for word in MISFITS[-1][-1] if word not in run.output] == []
     assert "Submitted process" not in run.output
 
 
-@pytest.mark.parametrize(
-    "content, options, words",
-    [
-        ('{"format": ', [], ["is no JSON ("]),
-        ({"format": 2}, [], ["is no file of virnucpro profile. Make it again with virnucpro profile."]),
-        ({"device_type": "cuda"}, ["--device", "cpu"], ["it was measured on a GPU"]),
-        ({}, ["--precision", "bf16"], ["it was measured with --precision auto"]),
-        ({"encoders": {"esm2": {"attention": "sdpa; touch here", "token_budget": "9", "component_sha256": ""}}}, [],
-         ["encoders.esm2.attention is sdpa; touch here", "encoders.esm2.token_budget is 9",
-          "encoders.esm2 is another than that of --model_set", "encoders.dnabert_s.attention is null"]),
-    ],
-)  # fmt: skip
-def test_a_profile_that_does_not_fit_stops_the_run(
-    pipeline: Pipeline, content: Any, options: list[str], words: list[str]
+def test_8_bits_are_refused_unless_they_were_measured_on_these_weights(
+    tmp_path: Path, model_set: Path
 ) -> None:
-    text = content
-    if not isinstance(content, str):
-        text = json.dumps(profile(pipeline.model_set, **content))
-    (pipeline.folder / "profile.json").write_text(text)
-    run = pipeline.run("--input", READS, "--engine_profile", "profile.json", *options)
-    assert run.status == 1
-    assert "--engine_profile profile.json:" in run.output
-    for line in words:
-        assert line in run.output
-    assert "Submitted process" not in run.output
-
-
-def test_8_bits_are_refused_unless_they_were_measured_on_these_weights(tmp_path: Path) -> None:
-    folder = write_model_set(tmp_path / "set")
-    pipeline = Pipeline(tmp_path, folder)
-    description = json.loads((folder / "modelset.json").read_text())
+    description = json.loads((model_set / "modelset.json").read_text())
     digest = set_digest(description)
-    for certified, words in [
+    cases: list[tuple[Any, str]] = [
         (None, "was never measured with it"),
         ({"fp16": {"esm2": {"passed": True, "model_set_digest": digest}}}, "was never measured with it"),
         ({"fp8": {"esm2": {"passed": True, "model_set_digest": "0"}}}, "was measured with other files than the set has now"),
-        ({"fp8": {"esm2": {"passed": False, "model_set_digest": digest, "faults": ["a", "b"]}}}, "failed: a, b"),
         ({"fp8": {"esm2": {"passed": True, "model_set_digest": digest}}}, ""),
-    ]:  # fmt: skip
+        ({"fp8": {"esm2": {"passed": False, "model_set_digest": digest, "faults": ["a", "b"]}}}, "failed: a, b"),
+    ]  # fmt: skip
+    folders = [tmp_path / f"set{number}" for number, _ in enumerate(cases)]
+    for folder, (certified, _) in zip(folders, cases, strict=True):
+        shutil.copytree(model_set, folder)
         (folder / "modelset.json").write_text(json.dumps({**description, "certified": certified}))
-        run = pipeline.run("--input", READS, "--precision", "fp8", "-stub-run")
+    questions = [{"folder": str(f), "engine": defaults(precision="fp8")} for f in folders]
+    answers = ask(tmp_path, questions)
+    run = Pipeline(tmp_path, folders[-1]).run("--input", READS, "--precision", "fp8")
+    assert run.status == 1
+    assert "Submitted process" not in run.output
+    for folder, answer, (_, words) in zip(folders, answers, cases, strict=True):
+        text = run.output if folder == folders[-1] else answer.get("error", "")
         if words:
-            assert run.status == 1
-            assert f"--precision fp8: ESM-2 of the model set random {words}" in run.output
-            assert f"virnucpro models check {folder} --certify --device cuda" in run.output
-            assert "Submitted process" not in run.output
+            assert f"--precision fp8: ESM-2 of the model set random {words}" in text
+            assert f"virnucpro models check {folder} --certify --device cuda" in text
         else:
-            assert run.status == 0, run.output
+            assert answer["encoders"]["esm2"]["precision"] == "fp8"

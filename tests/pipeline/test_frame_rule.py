@@ -126,22 +126,3 @@ def test_a_calibration_reruns_the_summary_alone_and_follows_the_prior(
     other = launch.run("--input", DEMO, "--chunk_length", "300", "--viral_prior", "0.1")
     assert other.status == 1
     assert "is not calibrated for chunks of 300 bp and the frame rule open (but for: 500 bp, open)" in other.output  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "changes, words",
-    [
-        ({"frame_rule": {"rule": "longest_open", "min_residues": 0}}, "says: frame_rule.min_residues (no whole number from 1 on). Build"),
-        ({"frame_rule": {"rule": "longest"}}, "wants the frame rule 'longest', which this version does not have"),
-        ({"calibration": {"file": "x"}}, "not as docs/model_sets.md says: calibration (no list). Build"),
-    ],
-)  # fmt: skip
-def test_a_model_set_with_a_wrong_property_is_refused(
-    tmp_path: Path, changes: dict[str, object], words: str
-) -> None:
-    folder = write_model_set(tmp_path / "set")
-    change_set(folder, **changes)
-    run = Pipeline(tmp_path, folder).run("--input", DEMO)
-    assert run.status == 1
-    assert words in run.output
-    assert "Submitted process" not in run.output

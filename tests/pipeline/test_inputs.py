@@ -4,8 +4,8 @@ import gzip
 from pathlib import Path
 
 import pysam
-import pytest
 from conftest import PROJECT, Pipeline
+from probe import ask
 
 DEMO = PROJECT / "assets" / "demo"
 OPEN_FRAME = "ATGGCTGCAGCTAAAGGCGAACTG" * 6
@@ -80,77 +80,68 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
     ]  # fmt: skip
 
 
-def test_no_open_frame_at_all_is_a_valid_run_without_gpu_tasks(pipeline: Pipeline) -> None:
-    (pipeline.folder / "stops.fa").write_text(">s\n" + "TAATTAATTAA" * 30 + "\n")
-    run = pipeline.run("--input", "stops.fa")
-    assert run.status == 0, run.output
-    assert run.processes("COMPLETED") == {"SPLIT", "TRANSLATE", "SUMMARISE"}
-    assert run.table("stops") == b"Sequence_ID\tPrediction\tscore1\tscore2\n"
+def test_no_open_frame_at_all_is_a_valid_run_without_gpu_tasks_and_chunk_length_counts(
+    pipeline: Pipeline,
+) -> None:
+    (pipeline.folder / "stops.fa").write_text(">s\n" + "TAATTAATTAA" * 66 + "\n")  # 726 bp
+    for options, chunks in [
+        ([], "2"),
+        (["--chunk_length", "300"], "3"),
+        (["--chunk_length", "400", "--allow_chunk_length_mismatch"], "2"),
+    ]:
+        run = pipeline.run("--input", "stops.fa", *options)
+        assert run.status == 0, run.output
+        assert run.processes("COMPLETED") == {"SPLIT", "TRANSLATE", "SUMMARISE"}
+        assert run.table("stops") == b"Sequence_ID\tPrediction\tscore1\tscore2\n"
+        row = run.table("stops", "sequences.tsv").decode().splitlines()[1].split("\t")
+        assert row[4] == chunks
 
 
-def test_a_glob_makes_a_sample_of_each_file_and_chunk_length_counts(pipeline: Pipeline) -> None:
-    run = pipeline.run(
-        "--input", f"{DEMO}/contigs_*.fa.gz", "--chunk_length", "300", "-stub-run", outdir="stub"
-    )
+def test_a_glob_makes_a_sample_of_each_file(pipeline: Pipeline) -> None:
+    run = pipeline.run("--input", f"{DEMO}/contigs_*.fa.gz", "-stub-run")
     assert run.status == 0, run.output
     for process in ("SPLIT", "TRANSLATE", "EMBED_DNABERT_S", "EMBED_ESM2", "CLASSIFY", "SUMMARISE"):
         assert f":{process} (contigs_a" in run.output  # a stub run writes no trace
     assert "PREDICT:SUMMARISE (contigs_b)" in run.output
-    (pipeline.folder / "one.fa").write_text(">x\n" + OPEN_FRAME * 5)
-    for options, chunks in ((["--chunk_length", "300"], "3"), ([], "2"), (["--chunk_length", "400", "--allow_chunk_length_mismatch"], "2")):  # fmt: skip
-        run = pipeline.run("--input", "one.fa", *options)
-        row = run.table("one", "sequences.tsv").decode().splitlines()[1].split("\t")
-        assert row[4] == chunks
 
 
-@pytest.mark.parametrize(
-    "sheet, words",
-    [
-        (
-            "sample,input\nbad name,gone.fa\n,x.fa\n",
-            [
-                "row 1 (bad name): a sample is called by letters",
-                "row 1 (bad name): gone.fa is neither beside the sheet nor in the launch folder",
-                "row 2 (no sample)",
-            ],
-        ),
-        (
-            f"sample,input\ns,{DEMO}/contigs_a.fa.gz\nS,{DEMO}/contigs_b.fa.gz\n",
-            ["more than one file would be the sample 's'"],
-        ),
-        (
-            f"sample,input,input2\nsummary.tsv,{DEMO}/contigs_a.fa.gz,x\n",
-            [
-                "column input2: mates stand in the column input_2",
-                "sample 'summary.tsv': needs another name",
-            ],
-        ),
-        ("sample,input\n", ["the sheet has no rows"]),
-        (
-            "sample,fastq_1\ns,x.fq\n",
-            ["a samplesheet's first line names the columns sample and input", "sample, fastq_1"],
-        ),
-    ],
-)
-def test_all_faulty_rows_of_a_sheet_are_told_at_once(
-    pipeline: Pipeline, sheet: str, words: list[str]
-) -> None:
-    (pipeline.folder / "sheet.csv").write_text(sheet)
-    run = pipeline.run("--input", "sheet.csv")
+# name and content of a sheet or file; what is told
+REFUSED = [
+    ("names.csv", "sample,input\nbad name,gone.fa\n,x.fa\n", [
+        "row 1 (bad name): a sample is called by letters",
+        "row 1 (bad name): gone.fa is neither beside the sheet nor in the launch folder",
+        "row 2 (no sample)",
+    ]),
+    ("twice.csv", f"sample,input\ns,{DEMO}/contigs_a.fa.gz\nS,{DEMO}/contigs_b.fa.gz\n",
+     ["more than one file would be the sample 's'"]),
+    ("mates.csv", f"sample,input,input2\nsummary.tsv,{DEMO}/contigs_a.fa.gz,x\n", [
+        "column input2: mates stand in the column input_2",
+        "sample 'summary.tsv': needs another name",
+    ]),
+    ("none.csv", "sample,input\n", ["the sheet has no rows"]),
+    ("other.csv", "sample,fastq_1\ns,x.fq\n",
+     ["a samplesheet's first line names the columns sample and input", "sample, fastq_1"]),
+    ("p$1.fa", ">x\nACG\n",
+     ["p$1.fa: Nextflow cannot stage a file with a dollar sign in its name"]),
+    ("folder", None, ["is a folder. Give a samplesheet, a file, or a quoted glob"]),
+    ("lost*.fa", "", ["no such file, and no file matches it as a pattern."]),
+]  # fmt: skip
+
+
+def test_all_faulty_rows_of_a_sheet_are_told_at_once(pipeline: Pipeline) -> None:
+    for name, content, _ in REFUSED:
+        if content is None:
+            (pipeline.folder / name).mkdir()
+        elif content:
+            (pipeline.folder / name).write_text(content)
+    answers = ask(pipeline.folder, [{"samples": name} for name, *_ in REFUSED])
+    for answer, (name, _, words) in zip(answers, REFUSED, strict=True):
+        assert [text for text in words if text not in answer["error"]] == [], (name, answer)
+    name, _, words = REFUSED[0]  # in a run too, before any task
+    run = pipeline.run("--input", name)
     assert run.status == 1
-    for text in words:
-        assert text in run.output
+    assert [text for text in words if text not in run.output] == []
     assert "Submitted process" not in run.output
-
-
-def test_a_dollar_in_a_file_name_and_a_folder_are_refused(pipeline: Pipeline) -> None:
-    (pipeline.folder / "p$1.fa").write_text(">x\nACG\n")
-    run = pipeline.run("--input", "p$1.fa")
-    assert run.status == 1
-    assert "p$1.fa: Nextflow cannot stage a file with a dollar sign in its name" in run.output
-    run = pipeline.run("--input", str(DEMO))
-    assert run.status == 1
-    assert "is a folder. Give a samplesheet, a file, or a quoted glob" in run.output
 
 
 def test_paths_resolve_beside_the_sheet_then_in_the_launch_folder(pipeline: Pipeline) -> None:

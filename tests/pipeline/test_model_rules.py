@@ -1,19 +1,17 @@
 """What the pipeline makes of a modelset.json, beside what the library makes of it.
 
-Groovy and Python have the same rules twice: one start of Nextflow asks the functions of the
-pipeline about many descriptions.
+Groovy and Python have the same rules twice: probe.py asks those of the pipeline.
 """
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NEXTFLOW, PROJECT, sha256, write_model_set
+from conftest import Pipeline, sha256, write_model_set
+from probe import ask
 
 from virnucpro.calls.calibration import Bin, Calibration, Rates, Temperature
 from virnucpro.errors import InputError
@@ -22,35 +20,6 @@ from virnucpro.model_sets.description import read_model_set
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
 from virnucpro.training.calibration import write_calibration
 
-PROBE = """
-include { calibration ; chunkLength ; descriptionFaults ; frameRule ; modelIdentity ; readModelSet ; setDigest } from 'PROJECT/workflows/model_set'
-
-def asked(question) {
-    def set = question.description
-    if (set) {
-        return [faults: descriptionFaults(set), digest: descriptionFaults(set) ? null : setDigest(set)]
-    }
-    try {
-        def model = readModelSet(question.folder, null)
-        def rule = frameRule(model, question.frame_rule)
-        def chunk_bp = chunkLength(model, question.chunk_bp, question.mismatch)
-        def found = calibration(model, chunk_bp, rule[0], question.viral_prior)
-        return [digest: model.digest, rule: rule, calibration: [found[0].toString(), found[1], found[2]], identity: modelIdentity(model, rule, found, '0')]
-    }
-    catch (Exception fault) {
-        return [error: rootOf(fault).message]
-    }
-}
-
-def rootOf(fault) {
-    fault.cause ? rootOf(fault.cause) : fault
-}
-
-workflow {
-    def questions = new groovy.json.JsonSlurper().parse(file("${launchDir}/questions.json").toFile())
-    file("${launchDir}/answers.json").text = groovy.json.JsonOutput.toJson(questions.collect { q -> asked(q) })
-}
-"""
 ENTRY = {"chunk_bp": 500, "frame_rule": "open", "file": "x", "sha256": "Ab" * 32}
 RULES: list[Any] = [
     "open", "longest_open", "shorter_open", "Open rule", "", "open\n", 7, None, [], True, {},
@@ -69,23 +38,6 @@ CALIBRATIONS: list[Any] = [
     *([{**ENTRY, "file": file}] for file in ("", 7, "a\nb", "a\0b", "\ud800", "\u00e4 \U0001f600", "../y.json")),
     *([{**ENTRY, "sha256": sha256}] for sha256 in ("0" * 63, "0" * 65, "g" * 64, 0, None)),
 ]  # fmt: skip
-
-
-def ask(folder: Path, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the answers of the pipeline's functions."""
-    (folder / "probe.nf").write_text(PROBE.replace("PROJECT", str(PROJECT)))
-    (folder / "questions.json").write_text(json.dumps(questions))
-    done = subprocess.run(
-        [NEXTFLOW, "run", "probe.nf"],
-        cwd=folder,
-        env={**os.environ, "NXF_ANSI_LOG": "false"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    answers: list[dict[str, Any]] = json.loads((folder / "answers.json").read_text())
-    return answers
 
 
 def library_answer(folder: Path, description: dict[str, Any]) -> dict[str, Any]:
@@ -239,3 +191,63 @@ def test_a_calibration_that_is_not_the_sets_is_refused_before_any_task(
     ):
         start = f"Model set random, calibration for 500 bp, open: {question['folder']}/calibration-"
         assert answer["error"].startswith(start) and words in answer["error"], (words, answer)
+
+
+def part(name: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Return a change of a component's entry."""
+    return lambda description: description["components"][name].update(changes)
+
+
+def several(*changes: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    return lambda description: [change(description) for change in changes] and None
+
+
+def whole(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda description: description.update(changes)
+
+
+# change of modelset.json, or its text; further options; what is told, {} is the folder above the set
+MISFITS: list[tuple[Callable[[dict[str, Any]], None] | str | None, dict[str, Any], str]] = [
+    (part("classifier", input_width=3328), {}, "the encoders give 64 + 64 numbers a frame, the classifier takes 3328"),
+    (several(part("esm2", file="gone.safetensors"), part("tokenizer", file="../store/t.json")), {},
+     "  tokenizer: ../store/t.json is missing. The set refers to a store of components beside it: copy {0}/store too, or give --weights_dir.\n"
+     "  esm2: gone.safetensors is missing. Copy the whole folder again, or give --weights_dir."),
+    (several(part("esm2", sha256="abc"), part("dnabert_s", width=None, file=7), whole(name="", chunk_bp=[0])), {},
+     "modelset.json: missing or not as docs/model_sets.md says: name, chunk_bp, components.dnabert_s.file, "
+     "components.dnabert_s.width, components.esm2.sha256. Build or fetch the set again, or mend modelset.json."),
+    (whole(format=2), {}, "modelset.json: format is 2, this version reads format 1."),
+    (whole(components=[]), {}, "components.dnabert_s.file, components.dnabert_s.sha256"),
+    (None, {}, "there is no modelset.json in it."),
+    *((text, {}, "modelset.json: is no JSON (") for text in ('{"name": ', "")),
+    ("", {}, "It was cut short or edited: copy it again."),
+    (whole(frame_rule={"rule": "longest_open", "min_residues": 0}), {}, "says: frame_rule.min_residues (no whole number from 1 on). Build"),
+    (whole(frame_rule={"rule": "longest"}), {}, "wants the frame rule 'longest', which this version does not have"),
+    (whole(calibration={"file": "x"}), {}, "not as docs/model_sets.md says: calibration (no list). Build"),
+    (whole(), {"viral_prior": 0.1}, "--viral_prior 0.1: the model set random is not calibrated for chunks of 500 bp and the frame rule open (but for: nothing)"),
+    (whole(), {"chunk_bp": 400}, "--chunk_length 400: the model set random was trained on 500, 300 bp."),
+    (several(part("esm2", file="esm2/model.safetensors"), part("dnabert_s", file="dnabert_s/model.safetensors")),
+     {"weights_dir": "/opt/weights"}, "dnabert_s and esm2 are both called model.safetensors"),
+]  # fmt: skip
+
+
+def test_a_model_set_that_does_not_fit_is_refused(tmp_path: Path, model_set: Path) -> None:
+    questions = []
+    for number, (change, options, _) in enumerate(MISFITS):
+        folder = shutil.copytree(model_set, tmp_path / f"above{number}" / "set")
+        description = json.loads((folder / "modelset.json").read_text())
+        (folder / "modelset.json").unlink()
+        if callable(change):
+            change(description)
+            (folder / "modelset.json").write_text(json.dumps(description))
+        elif change is not None:
+            (folder / "modelset.json").write_text(change)
+        questions.append({"folder": str(folder), **options})
+    for question, answer, (*_, words) in zip(
+        questions, ask(tmp_path, questions), MISFITS, strict=True
+    ):
+        assert words.format(Path(question["folder"]).parent) in answer["error"], answer
+    # in a run too, before any task
+    run = Pipeline(tmp_path, Path(questions[1]["folder"])).run("--input", "x.fa")
+    assert run.status == 1
+    assert MISFITS[1][-1].format(tmp_path / "above1") in run.output
+    assert "Submitted process" not in run.output

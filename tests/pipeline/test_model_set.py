@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Pipeline, sha256, write_classifier
+from conftest import PROJECT, Pipeline, Run, sha256, write_classifier
 
 from virnucpro.model_sets.digest import set_digest
 
@@ -33,9 +33,16 @@ def description_of(model_set: Path) -> dict[str, dict[str, dict[str, str]]]:
     return content
 
 
-def test_a_set_in_a_store_runs_and_every_output_names_it(tmp_path: Path, model_set: Path) -> None:
-    plain = Pipeline(tmp_path, model_set).run("--input", READS, outdir="plain")
-    assert plain.status == 0, plain.output
+@pytest.fixture(scope="module")
+def plain(shared_pipeline: Pipeline) -> Run:
+    run = shared_pipeline.run("--input", READS)
+    assert run.status == 0, run.output
+    return run
+
+
+def test_a_set_in_a_store_runs_and_every_output_names_it(
+    tmp_path: Path, model_set: Path, plain: Run
+) -> None:
     stored = write_store_set(tmp_path / "models", model_set)
     run = Pipeline(tmp_path, stored).run("--input", READS, outdir="stored")
     assert run.status == 0, run.output
@@ -75,10 +82,8 @@ def unstaged(tmp_path_factory: pytest.TempPathFactory, model_set: Path) -> tuple
     return Pipeline(folder, model), weights
 
 
-def test_weights_that_are_not_staged(unstaged: tuple[Pipeline, Path], model_set: Path) -> None:
+def test_weights_that_are_not_staged(unstaged: tuple[Pipeline, Path], plain: Run) -> None:
     pipeline, weights = unstaged
-    staged = Pipeline(pipeline.folder, model_set).run("--input", READS, outdir="staged")
-    assert staged.status == 0, staged.output
     lost = pipeline.run("--input", READS)
     assert lost.status == 1
     assert f"copy {weights.parents[1]}/models/components too, or give --weights_dir" in lost.output
@@ -86,7 +91,7 @@ def test_weights_that_are_not_staged(unstaged: tuple[Pipeline, Path], model_set:
     options = ["--input", READS, "--weights_dir", str(weights)]
     run = pipeline.run(*options)
     assert run.status == 0, run.output
-    assert run.table("reads_1") == staged.table("reads_1")
+    assert run.table("reads_1") == plain.table("reads_1")
     for task in run.tasks:
         folder = Path(task["workdir"])
         assert not list(folder.glob("*.safetensors")), task["process"]
@@ -125,15 +130,3 @@ def test_unstaged_weights_that_are_wrong_or_not_there_end_the_task(
     run = pipeline.run(*options, "--weights_dir", str(copy))
     assert run.status == 1
     assert f"{copy}/{esm2}: sha256 is " in run.output
-
-
-def test_two_components_of_one_name_cannot_lie_in_one_folder(
-    tmp_path: Path, model_set: Path
-) -> None:
-    description = description_of(model_set)
-    description["components"]["esm2"]["file"] = "esm2/model.safetensors"
-    description["components"]["dnabert_s"]["file"] = "dnabert_s/model.safetensors"
-    (tmp_path / "modelset.json").write_text(json.dumps(description))
-    run = Pipeline(tmp_path, tmp_path).run("--input", READS, "--weights_dir", "/opt/weights")
-    assert run.status == 1
-    assert "dnabert_s and esm2 are both called model.safetensors" in run.output

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Pipeline, sha256, write_classifier, write_model_set
+from conftest import PROJECT, Pipeline, Run, sha256, write_classifier, write_model_set
 
 from virnucpro.model_sets.digest import set_digest
 
 DEMO = PROJECT / "assets" / "demo"
 ROWS = ["a,{0}/contigs_a.fa.gz,", "b,{0}/contigs_b.fa.gz,", "c,{0}/reads_1.fastq.gz,{0}/reads_2.fastq.gz"]  # fmt: skip
+PROCESSES = {"SPLIT", "TRANSLATE", "EMBED_DNABERT_S", "EMBED_ESM2", "CLASSIFY", "SUMMARISE"}
 # About the estimated tokens of one sample: a and b are pools of their own, c and what follows share.
 ONE_SAMPLE_A_POOL = ["--shard_tokens", "36000", "--dnabert_s_shards", "1"]
 
@@ -25,10 +27,19 @@ def write_sheet(folder: Path, rows: list[str]) -> str:
     return "sheet.csv"
 
 
-def test_a_second_run_is_cached_and_a_new_sample_runs_alone(shared_pipeline: Pipeline) -> None:
+@pytest.fixture(scope="module")
+def first(shared_pipeline: Pipeline) -> Run:
+    """A run of three samples, each a pool of its own."""
+    sheet = write_sheet(shared_pipeline.folder, ROWS)
+    run = shared_pipeline.run("--input", sheet, *ONE_SAMPLE_A_POOL, outdir="first")
+    assert run.status == 0, run.output
+    return run
+
+
+def test_a_second_run_is_cached_and_a_new_sample_runs_alone(
+    shared_pipeline: Pipeline, first: Run
+) -> None:
     folder = shared_pipeline.folder
-    first = shared_pipeline.run("--input", write_sheet(folder, ROWS), *ONE_SAMPLE_A_POOL)
-    assert first.status == 0, first.output
     assert len(first.names("COMPLETED")) == 3 + 3 + 3 + 3 + 3 + 3, first.names("COMPLETED")
 
     second = shared_pipeline.run("--input", "sheet.csv", *ONE_SAMPLE_A_POOL, "-resume")
@@ -52,7 +63,7 @@ def test_a_second_run_is_cached_and_a_new_sample_runs_alone(shared_pipeline: Pip
 
 
 def test_further_columns_of_the_sheet_rerun_nothing_and_come_back(
-    shared_pipeline: Pipeline,
+    shared_pipeline: Pipeline, first: Run
 ) -> None:
     rows = [row.format(DEMO) + f",site {n}" for n, row in enumerate(ROWS)]
     (shared_pipeline.folder / "more.csv").write_text(
@@ -120,22 +131,30 @@ def copied_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_change_in_the_library_reruns_its_processes(
     copied_project: Path, tmp_path: Path, model_set: Path
 ) -> None:
+    """Stubs have the inputs of the tasks, the digest among them, and take no time."""
     library = copied_project / "src" / "virnucpro"
-    pipeline = Pipeline(
-        tmp_path, model_set, copied_project, {"PYTHONPATH": str(copied_project / "src")}
-    )
-    sheet = write_sheet(tmp_path, ROWS[2:])
-    assert pipeline.run("--input", sheet).status == 0
-    for module, rerun in [
+    environment = {"PYTHONPATH": str(copied_project / "src")}
+    pipeline = Pipeline(tmp_path, model_set, copied_project, environment)
+    options = ["--input", write_sheet(tmp_path, ROWS[2:])]
+
+    def rerun() -> set[str]:
+        run = pipeline.run(*options, "-stub-run", "-resume")
+        assert run.status == 0, run.output
+        told = re.findall(r"\] (Submitted|Cached) process > \w+:(\w+) ", run.output)
+        assert len(told) == len(PROCESSES)  # a stub run writes no trace
+        return {name for word, name in told if word == "Submitted"}
+
+    assert rerun() == PROCESSES
+    for module, expected in [
         ("training/__init__.py", set()),
         ("calls/consensus.py", {"CLASSIFY", "SUMMARISE"}),
         ("engine/device.py", {"EMBED_DNABERT_S", "EMBED_ESM2", "CLASSIFY", "SUMMARISE"}),
     ]:
         with (library / module).open("a") as text:
             text.write("# changed\n")
-        run = pipeline.run("--input", sheet, "-resume")
-        assert run.status == 0, run.output
-        assert run.processes("COMPLETED") == rerun, module
+        assert rerun() == expected, module
+    run = pipeline.run(*options)  # and the scripts find the library that they are told to
+    assert run.status == 0, run.output
 
 
 def test_an_installed_library_of_another_version_is_refused(
@@ -150,13 +169,9 @@ def test_an_installed_library_of_another_version_is_refused(
     assert "holds another version of virnucpro: rebuild it" in run.output
 
 
-def test_a_killed_run_resumes_to_the_same_tables(pipeline: Pipeline) -> None:
-    sheet = write_sheet(pipeline.folder, ROWS)
-    whole = pipeline.run("--input", sheet, "--shard_tokens", "20000", outdir="whole")
-    assert whole.status == 0, whole.output
-    shutil.rmtree(pipeline.folder / "work")
-
-    command = pipeline.command("--input", sheet, "--shard_tokens", "20000", "--outdir", "resumed")
+def test_a_killed_run_resumes_to_the_same_tables(pipeline: Pipeline, first: Run) -> None:
+    options = ["--input", write_sheet(pipeline.folder, ROWS), *ONE_SAMPLE_A_POOL]
+    command = pipeline.command(*options, "--outdir", "resumed")
     environment = {**os.environ, "NXF_ANSI_LOG": "false"}
     log = pipeline.folder / "log.txt"
     with log.open("w") as out:
@@ -170,7 +185,8 @@ def test_a_killed_run_resumes_to_the_same_tables(pipeline: Pipeline) -> None:
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
     assert "CLASSIFY" in log.read_text()
-    resumed = pipeline.run("--input", sheet, "--shard_tokens", "20000", "-resume", outdir="resumed")
+    resumed = pipeline.run(*options, "-resume", outdir="resumed")
     assert resumed.status == 0, resumed.output
     assert resumed.names("CACHED")
-    assert resumed.result_files() == whole.result_files()
+    assert resumed.names("COMPLETED")
+    assert resumed.result_files() == first.result_files()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT, Pipeline, Run
+from probe import ask
 
 SHEET = PROJECT / "assets" / "demo" / "training" / "genomes.csv"
 COMPACT = PROJECT / "models" / "compact-500"
@@ -15,7 +16,8 @@ COMPACT = PROJECT / "models" / "compact-500"
 
 @pytest.fixture(scope="module")
 def launch(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline(tmp_path_factory.mktemp("launch"), COMPACT)
+    # with -c, 25.04's v2 parser knows no -profile of the pipeline
+    return Pipeline(tmp_path_factory.mktemp("launch"), COMPACT, config=None)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_resuming_runs_nothing_and_another_trainer_just_trains_on_the_same_split
     assert own["chunks"] == original["chunks"] and own["auroc"] != original["auroc"]
 
 
-@pytest.mark.parametrize("header, rows, words", [
+SHEETS = [
     ("sample,input", ["a,b"], ["is without id, fasta, label, class, group and has the unknown sample, input"]),
     ("id,fasta,label,class,group,split", [
         "a,{fa},viral,x,G,", "A,{fa},virus,x,G,", "b/c,lost.fa,viral,,G,dev",
@@ -80,35 +82,46 @@ def test_resuming_runs_nothing_and_another_trainer_just_trains_on_the_same_split
         "row 3 (b/c): lost.fa is neither beside", "more than one row has the id 'a'",
         "row 1 (a): --training_frames coding needs its annotation",
     ]),
-])  # fmt: skip
-def test_all_faults_of_a_training_sheet_are_told_at_once(
-    pipeline: Pipeline, header: str, rows: list[str], words: list[str]
-) -> None:
-    fasta = SHEET.parent / "tmv.fa.gz"
-    lines = [header, *(row.format(fa=fasta) for row in rows)]
-    Path(pipeline.folder / "sheet.csv").write_text("\n".join(lines) + "\n")
-    run = pipeline.run("--workflow", "train", "--input", "sheet.csv", "--training_frames", "coding")
+]  # fmt: skip
+
+
+def test_all_faults_of_a_training_sheet_are_told_at_once(pipeline: Pipeline) -> None:
+    questions = []
+    for number, (header, rows, _) in enumerate(SHEETS):
+        lines = [header, *(row.format(fa=SHEET.parent / "tmv.fa.gz") for row in rows)]
+        (pipeline.folder / f"sheet{number}.csv").write_text("\n".join(lines) + "\n")
+        questions.append({"genomes": f"sheet{number}.csv", "training_frames": "coding"})
+    for answer, (*_, words) in zip(ask(pipeline.folder, questions), SHEETS, strict=True):
+        assert [word for word in words if word not in answer["error"]] == [], answer
+    # in a run too, before any task
+    run = pipeline.run(
+        "--workflow", "train", "--input", "sheet1.csv", "--training_frames", "coding"
+    )
     assert run.status != 0 and not run.tasks
-    assert [word for word in words if word not in run.output] == [], run.output
+    assert [word for word in SHEETS[1][-1] if word not in run.output] == [], run.output
 
 
-def test_options_of_the_other_workflow_are_refused(pipeline: Pipeline) -> None:
-    run = pipeline.run("--input", "x.fa", "--trainer", "original", "--seed", "3")
-    assert run.status != 0
-    assert "--trainer is for --workflow train: leave it away" in run.output
-    assert "--seed is for --workflow train" in run.output
-    run = pipeline.run("--workflow", "train", "--input", "x.csv", "--viral_prior", "0.1")
-    assert run.status != 0 and "--viral_prior is for --workflow predict" in run.output
+def test_options_of_the_other_workflow_are_refused(tmp_path: Path) -> None:
+    """test_parameters.py gives some of them to a run."""
+    lines = {
+        "predict": "nextflow run . --input x.fa --trainer original --seed 3",
+        "train": "nextflow run . --workflow train --input x.csv --viral-prior 0.1 --seed 3",
+    }
+    asked = [{"workflow": name, "command_line": line} for name, line in lines.items()]
+    predict, train = (set(answer["faults"]) for answer in ask(tmp_path, asked))
+    assert predict == {f"--{o} is for --workflow train: leave it away" for o in ("trainer", "seed")}
+    assert train == {"--viral_prior is for --workflow predict: leave it away"}
 
 
-def test_a_genome_that_cannot_be_read_stops_the_training(pipeline: Pipeline) -> None:
-    (pipeline.folder / "bad.fa").write_text("no sequence\n")
+def test_a_genome_that_cannot_be_read_stops_the_training(launch: Pipeline, trained: Run) -> None:
+    (launch.folder / "bad.fa").write_text("no sequence\n")
     header, *rows = SHEET.read_text().splitlines()
     rows = [row.replace(",", f",{SHEET.parent}/", 1) for row in rows]
-    (pipeline.folder / "sheet.csv").write_text(
-        "\n".join([header, *rows, "bad,bad.fa,viral,x,B,train"])
-    )
-    run = pipeline.run("--workflow", "train", "--input", "sheet.csv", "--calibrate", "none")
+    rows.append("bad,bad.fa,viral,x,B,train")
+    (launch.folder / "sheet.csv").write_text("\n".join([header, *rows]))
+    options = ["-profile", "train_demo", "--input", "sheet.csv", "-resume"]
+    run = launch.run(*options, outdir="bad")
     assert run.status != 0
+    assert len(run.names("CACHED")) >= 30  # the other genomes are those of the first run
     assert "genome bad: bad.records.tsv is missing" in run.output
     assert not (run.outdir / "trained").exists()
