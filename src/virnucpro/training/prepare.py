@@ -3,15 +3,27 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.translation import COMPLEMENT, EMBEDDED_STATES
 from virnucpro.training.chunk_table import DROPPED, ChunkRow, write_chunk_table, write_table
-from virnucpro.training.coding import Exons, coding_frames, exons_near, read_exons
-from virnucpro.training.genomes import PARTS, Genome, GenomeChunk, read_genome_chunks
+from virnucpro.training.coding import (
+    Exons,
+    annotated_records,
+    coding_frames,
+    exons_near,
+    read_exons,
+)
+from virnucpro.training.genomes import (
+    PARTS,
+    Genome,
+    GenomeChunk,
+    read_genome_chunks,
+    read_genome_records,
+)
 from virnucpro.training.splitting import split_genomes
 
 CLEANEST_FIRST = ("test", "val", "train")
@@ -103,7 +115,7 @@ def _rows(
 ) -> Iterator[ChunkRow]:
     """Yield the rows of the chunk table, and count what they hold."""
     for genome in request.genomes:
-        exons = _exons(request, genome)
+        exons = genome_exons(request, genome)
         part, own = parts[genome.id], counts[genome.id]
         for chunk in _chunks(request, genome):
             coding = _coding(chunk, exons)
@@ -122,18 +134,35 @@ def _rows(
             yield row
 
 
-def _exons(request: Request, genome: Genome) -> Exons:
+def genome_exons(request: Request, genome: Genome) -> Exons:
     """Return the exons of a genome; {} without an annotation."""
     if not genome.annotation:
         return {}
     exons = read_exons(request.annotations / genome.annotation)
-    annotated = {record for record, _ in exons}
-    records = {chunk.record for chunk in _chunks(request, genome)}
-    if not annotated & records:
+    last_ends = annotated_records(exons)
+    records = list(read_genome_records(genome.id, request.folder))
+    names = Counter(record.name for record in records)
+    if not last_ends.keys() & names.keys():
         raise InputError(
-            f"genome {genome.id}: {genome.annotation} is of {_some(annotated)}, its FASTA file has "
-            f"{_some(records)}. Give the annotation of these sequences, under the same names."
+            f"genome {genome.id}: {genome.annotation} is of {_some(last_ends)}, its FASTA file has "
+            f"{_some(names)}. Give the annotation of these sequences, under the same names."
         )
+    for record in records:
+        end = last_ends.get(record.name, 0)
+        if end > record.length_bp:
+            raise InputError(
+                f"genome {genome.id}: {genome.annotation} has a CDS up to {end} of {record.name}, "
+                f"which is {record.length_bp} bp. Give the annotation of this very sequence (a CDS "
+                "across the origin: GFF3 with Is_circular=true, or GenBank with join())."
+            )
+        if end and names[record.name] > 1:
+            raise InputError(
+                f"genome {genome.id}: {names[record.name]} of its sequences are named "
+                f"{record.name}, so that {genome.annotation} does not tell which has the CDS. "
+                "Give each its own name, in both files."
+            )
+    if without := [name for name in names if name not in last_ends]:
+        log.info("genome %s: no CDS in %s", genome.id, _some(without))
     return exons
 
 
@@ -176,5 +205,5 @@ def _tell(
         )  # fmt: skip
 
 
-def _some(names: set[str]) -> str:
+def _some(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
