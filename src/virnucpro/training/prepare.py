@@ -64,13 +64,15 @@ def prepare(request: Request, chunk_table: Path, split_table: Path) -> dict[str,
         that leaves a side without a label, and a val part too small to calibrate with.
     """
     genomes = request.genomes
-    num_chunks = {
-        g.id: sum(_has_frame(c) for c in _chunks(request, g)) for g in genomes
-    }  # fmt: skip
-    parts = split_genomes(genomes, num_chunks, request.seed)
-    side_of = _sides(request, parts)
+    digests, num_with_frame = {}, {}
+    for genome in genomes:
+        chunks = [(strandless_digest(c.sequence), _has_frame(c)) for c in _chunks(request, genome)]
+        digests[genome.id] = [digest for digest, _ in chunks]
+        num_with_frame[genome.id] = sum(has_frame for _, has_frame in chunks)
+    parts = split_genomes(genomes, num_with_frame, request.seed)
+    side_of = _sides(digests, parts)
     counts: dict[str, Counter[str]] = {g.id: Counter() for g in genomes}
-    write_chunk_table(chunk_table, _rows(request, parts, side_of, counts))
+    write_chunk_table(chunk_table, _rows(request, digests, parts, side_of, counts))
     _check_val(genomes, parts, counts, request.min_val_chunks)
     write_table(split_table, SPLIT_HEADER, (
         (g.id, g.label, g.kind, g.group, parts[g.id], *(counts[g.id][key] for key in
@@ -89,14 +91,14 @@ def _has_frame(chunk: GenomeChunk) -> bool:
     return any(state in EMBEDDED_STATES for state in chunk.states)
 
 
-def _sides(request: Request, parts: Mapping[str, str]) -> dict[bytes, str]:
+def _sides(digests: Mapping[str, list[bytes]], parts: Mapping[str, str]) -> dict[bytes, str]:
     """Return digest of a sequence -> the side that keeps it, for those of test and val."""
     side_of: dict[bytes, str] = {}
     for part in CLEANEST_FIRST[:-1]:
-        for genome in request.genomes:
-            if parts[genome.id] == part:
-                for chunk in _chunks(request, genome):
-                    side_of.setdefault(strandless_digest(chunk.sequence), part)
+        for genome_id, own in digests.items():
+            if parts[genome_id] == part:
+                for digest in own:
+                    side_of.setdefault(digest, part)
     return side_of
 
 
@@ -109,6 +111,7 @@ def strandless_digest(sequence: str) -> bytes:
 
 def _rows(
     request: Request,
+    digests: Mapping[str, list[bytes]],
     parts: Mapping[str, str],
     side_of: Mapping[bytes, str],
     counts: Mapping[str, Counter[str]],
@@ -117,9 +120,9 @@ def _rows(
     for genome in request.genomes:
         exons = genome_exons(request, genome)
         part, own = parts[genome.id], counts[genome.id]
-        for chunk in _chunks(request, genome):
+        for chunk, digest in zip(_chunks(request, genome), digests[genome.id], strict=True):
             coding = _coding(chunk, exons)
-            kept = side_of.get(strandless_digest(chunk.sequence), part) == part
+            kept = side_of.get(digest, part) == part
             row = ChunkRow(
                 genome.id, chunk.sequence_id, chunk.id, chunk.shard, len(chunk.sequence),
                 chunk.states, ",".join(coding), genome.label, genome.kind, genome.group,
