@@ -20,8 +20,9 @@ from encoders import ESM2_SIZES, frames, parser_of, random_esm2, write_result
 from engine_rate import linears, prepare, rates
 
 from virnucpro.engine.load import load_engine
+from virnucpro.files import file_sha256
 from virnucpro.models import esm2
-from virnucpro.models.component import file_sha256, write_component
+from virnucpro.models.component import write_component
 from virnucpro.models.tokenizers import EsmTokenizer
 
 GIB = 1 << 30

@@ -1,10 +1,13 @@
-"""Files that are there whole or not at all, and safetensors files that are equal byte by byte."""
+"""Files that are there whole or not at all, their digests, and safetensors files equal by bytes."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+BLOCK_BYTES = 1 << 24
 
 
 @contextmanager
@@ -25,6 +28,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a small file, complete or not at all."""
     with written_whole(path) as temporary:
         temporary.write_text(text)
+
+
+def file_blocks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file."""
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            yield block
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for block in file_blocks(path):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def sort_metadata(path: Path) -> None:

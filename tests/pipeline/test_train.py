@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_run_makes_a_set_that_is_checked_and_predicts(launch: Pipeline, traine
     assert (provenance["model_set"], provenance["frame_rule"]) == ("trained", "longest_open")
 
 
-def test_resuming_runs_nothing_and_another_trainer_just_trains_on_the_same_split(
+def test_resuming_runs_nothing_and_other_training_options_just_train_on_the_same_split(
     launch: Pipeline, trained: Run
 ) -> None:
     again = launch.run("-profile", "train_demo", "-resume", outdir="out")
@@ -62,7 +63,8 @@ def test_resuming_runs_nothing_and_another_trainer_just_trains_on_the_same_split
     assert not again.names("COMPLETED")
     assert again.names("CACHED") == trained.names("COMPLETED")
     other = launch.run(
-        "-profile", "train_demo", "--trainer", "original", "--set_name", "as_original", "-resume", outdir="out"
+        "-profile", "train_demo", "--trainer", "original", "--training_frames", "coding",
+        "--set_name", "as_original", "-resume", outdir="out",
     )  # fmt: skip
     assert other.status == 0, other.output
     assert other.names("COMPLETED") == {"TRAIN_CLASSIFIER original", "EVALUATE_CLASSIFIER as_original"}  # fmt: skip
@@ -70,6 +72,13 @@ def test_resuming_runs_nothing_and_another_trainer_just_trains_on_the_same_split
     assert sets[0].joinpath("split.tsv").read_bytes() == sets[1].joinpath("split.tsv").read_bytes()
     own, original = (figures(trained, path.name) for path in sets)
     assert own["chunks"] == original["chunks"] and own["auroc"] != original["auroc"]
+    split = csv.DictReader(sets[1].joinpath("split.tsv").read_text().splitlines(), delimiter="\t")
+    learnt = [row for row in split if row["split"] == "train"]
+    coding, frames = (sum(int(row[key]) for row in learnt) for key in ("coding_frames", "frames"))
+    assert 0 < coding < frames
+    cards = [path.joinpath("README.md").read_text() for path in sets]
+    assert f"Trained on {frames} open or partial frames of" in cards[0]
+    assert f"Trained on {coding} coding frames of" in cards[1]
 
 
 SHEETS = [
@@ -116,8 +125,8 @@ def test_options_of_the_other_workflow_are_refused(tmp_path: Path) -> None:
 def test_a_genome_that_cannot_be_read_stops_the_training(launch: Pipeline, trained: Run) -> None:
     (launch.folder / "bad.fa").write_text("no sequence\n")
     header, *rows = SHEET.read_text().splitlines()
-    rows = [row.replace(",", f",{SHEET.parent}/", 1) for row in rows]
-    rows.append("bad,bad.fa,viral,x,B,train")
+    rows = [re.sub(r"[^,]+\.(fa\.gz|gff3)", rf"{SHEET.parent}/\g<0>", row) for row in rows]
+    rows.append("bad,bad.fa,viral,x,B,,train")
     (launch.folder / "sheet.csv").write_text("\n".join([header, *rows]))
     options = ["-profile", "train_demo", "--input", "sheet.csv", "-resume"]
     run = launch.run(*options, outdir="bad")

@@ -4,7 +4,13 @@ import pytest
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.translation import Span, translate_chunks
-from virnucpro.training.coding import Exon, coding_frames, exons_near, read_exons
+from virnucpro.training.coding import (
+    Exon,
+    annotated_records,
+    coding_frames,
+    exons_near,
+    read_exons,
+)
 
 GFF = "##gff-version 3\nc1\tx\tgene\t1\t90\t.\t+\t.\tID=g\n"
 
@@ -94,8 +100,11 @@ def test_gff3_and_genbank_give_the_same_exons(text, expected, tmp_path):
     assert read_exons(packed) == exons
 
 
-def test_genbank_is_known_by_version_and_locus_and_far_exons_are_not_near(tmp_path):
-    exons = read_exons(write(tmp_path, genbank("11..40")))
+def test_genbank_is_known_by_each_of_its_names_and_far_exons_are_not_near(tmp_path):
+    release = "GBVRL1.SEQ   Genetic Sequence Data Bank\n\n"  # stands above the records there
+    text = genbank("11..40").replace("VERSION", "ACCESSION   a1 a2\nVERSION")
+    exons = read_exons(write(tmp_path, release + text))
+    assert annotated_records(exons) == {"c1.1": 40, "c1": 40, "a1": 40}
     assert exons_near("c1.1", Span(0, 9), exons) == exons_near("c1", Span(0, 9), exons) != []
     assert (
         exons_near("c1", Span(10_000, 10_500), exons) == exons_near("c2", Span(0, 9), exons) == []
@@ -104,10 +113,26 @@ def test_genbank_is_known_by_version_and_locus_and_far_exons_are_not_near(tmp_pa
     assert len(exons_near("c1", Span(20_100, 20_600), long)) == 1
 
 
+@pytest.mark.parametrize("strand, phase, expected", [
+    ("+", 2, [(0, 30, "+", 1), (90, 100, "+", 2)]),
+    ("-", 1, [(0, 30, "-", 2), (90, 100, "-", 0)]),
+])  # fmt: skip
+def test_gff3_counts_on_over_the_origin_where_genbank_joins(strand, phase, expected, tmp_path):
+    region = "c1\tx\tregion\t1\t100\t.\t+\t.\tID=c1;Is_circular=true\n"
+    joined = {"+": "join(91..100,1..30)", "-": "complement(join(91..100,1..30))"}[strand]
+    codon_start = f"                     /codon_start={phase + 1}\n"
+    for text in (GFF + region + row(91, 130, strand, phase), genbank(joined, codon_start)):
+        exons = exons_near("c1", Span(0, 100), read_exons(write(tmp_path, text)))
+        assert sorted((e.start, e.end, e.strand, e.codon_start % 3) for e in exons) == expected
+
+
 @pytest.mark.parametrize("text, words", [
     (GFF, "has no CDS"),
     (">c1\nACGT\n", "line 1: has 1 columns, GFF3 has 9"),
-    (GFF + row(11, 40, "+", "."), "line 3: a CDS needs start, end, strand"),
+    (GFF + row(40, 11, "+", 0), "line 3: a CDS needs .* this one has 40, 11"),
+    (genbank("40..11"), "location 40..11 of a CDS is not understood"),
+    (genbank("join(1..4,(5.7)..9)"), "not understood"),
+    (GFF + row(11, 40, "+", "."), "line 3: a CDS needs a start from 1 on"),
     (genbank("gap"), "location gap of a CDS is not understood"),
 ])  # fmt: skip
 def test_other_files_are_refused(text, words, tmp_path):

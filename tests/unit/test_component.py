@@ -3,8 +3,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from virnucpro.errors import InputError
+from virnucpro.files import file_sha256
 from virnucpro.models import dnabert_s, esm2
-from virnucpro.models.component import file_sha256, load_component, write_component
+from virnucpro.models.component import load_component, write_component
 
 CPU = torch.device("cpu")
 ESM2 = esm2.Config(1, 16, 2)

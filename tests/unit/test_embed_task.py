@@ -13,8 +13,9 @@ import torch
 from virnucpro.embeddings.store import EmbeddingsFile, read_embeddings
 from virnucpro.engine import embed as embed_module
 from virnucpro.engine import embed_task
+from virnucpro.files import file_sha256
 from virnucpro.models import dnabert_s, esm2
-from virnucpro.models.component import file_sha256, write_component
+from virnucpro.models.component import write_component
 from virnucpro.models.in_place import InPlaceESM2
 
 ROOT = Path(__file__).parents[2]

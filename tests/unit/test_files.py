@@ -1,8 +1,12 @@
 """Files that are there whole or not at all."""
 
+import hashlib
+
 import pytest
 
-from virnucpro.files import write_text, written_whole
+from virnucpro import files
+from virnucpro.files import file_sha256, write_text, written_whole
+from virnucpro.model_sets import content_check
 
 
 def test_a_file_gets_its_name_when_it_is_complete(tmp_path):
@@ -26,3 +30,15 @@ def test_an_error_before_anything_was_written_is_told_as_it_is(tmp_path):
     with pytest.raises(OSError, match="disk full"), written_whole(tmp_path / "a.txt"):
         raise OSError("disk full")
     assert not list(tmp_path.iterdir())
+
+
+def test_digests_are_of_the_whole_file_and_large_ones_are_no_blob(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"hello, world\n")
+    monkeypatch.setattr(files, "BLOCK_BYTES", 5)
+    sha256 = hashlib.sha256(b"hello, world\n").hexdigest()
+    blob = "4b5fa63702dd96796042e92787f464e28f09f17d"  # git hash-object
+    assert file_sha256(path) == sha256
+    assert content_check.digests(path) == (sha256, blob, 13)
+    monkeypatch.setattr(content_check, "MAX_GIT_BLOB_BYTES", 12)
+    assert content_check.digests(path) == (sha256, "", 13)

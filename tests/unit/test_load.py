@@ -9,8 +9,9 @@ import torch
 from virnucpro.engine import load
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
+from virnucpro.files import file_sha256
 from virnucpro.models import attention, dnabert_s, esm2, fused, fused_fp8, in_place
-from virnucpro.models.component import file_sha256, write_component
+from virnucpro.models.component import write_component
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from virnucpro import files
 from virnucpro.calls.calibration import Bin, Calibration, Rates, Temperature
 from virnucpro.calls.classifier import save_classifier
 from virnucpro.cli import main as cli
@@ -53,7 +54,7 @@ def replace(folder, role, path):
     def edit(description):
         entry = description["components"][role]
         shutil.copy(path, folder / entry["file"])
-        entry["sha256"] = component.file_sha256(path)
+        entry["sha256"] = files.file_sha256(path)
 
     change(folder, edit)
 
@@ -169,7 +170,7 @@ def replace_calibration(folder, file, edit):
     content = json.loads(file.read_text())
     edit(content)
     file.write_text(json.dumps(content))
-    sha256 = component.file_sha256(file).upper()
+    sha256 = files.file_sha256(file).upper()
     change(folder, lambda d: [e.update(sha256=sha256) for e in d["calibration"]])
 
 

@@ -10,8 +10,9 @@ from virnucpro.engine import official
 from virnucpro.engine.embed import embed
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
+from virnucpro.files import file_sha256
 from virnucpro.models import dnabert_s, esm2
-from virnucpro.models.component import file_sha256, write_component
+from virnucpro.models.component import write_component
 from virnucpro.models.tokenizers import EsmTokenizer
 
 CPU = torch.device("cpu")

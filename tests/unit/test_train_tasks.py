@@ -26,7 +26,7 @@ from virnucpro.training.evaluate_task import evaluate
 from virnucpro.training.examples import Examples, Vectors, read_examples
 from virnucpro.training.genomes import GENOMES_HEADER, Genome, read_genomes
 from virnucpro.training.measures import auroc, chunk_scores
-from virnucpro.training.prepare import Request, prepare
+from virnucpro.training.prepare import Request, genome_exons, prepare
 from virnucpro.training.train_task import Request as Training
 from virnucpro.training.train_task import train
 
@@ -192,8 +192,29 @@ def test_training_on_coding_frames_leaves_val_alone(data, tmp_path):
     assert note["val_chunks"] == len(read_examples(table, vectors(data), "val").rows)
     other = [replace(g, annotation="other.gff") for g in genomes]
     (tmp_path / "other.gff").write_text(lines[0].replace("_r", "_s"))
-    with pytest.raises(InputError, match="other.gff is of viral0_s, its FASTA file has viral0_r"):
-        prepare(Request(other, folder, tmp_path, CHUNK_BP, 1), table, tmp_path / "split.tsv")
+    for text, words in (
+        (lines[0].replace("_r", "_s"), "other.gff is of viral0_s, its FASTA file has viral0_r"),
+        (lines[0].replace("2400", "2401"), "a CDS up to 2401 of viral0_r, which is 2400 bp"),
+    ):
+        (tmp_path / "other.gff").write_text(text)
+        with pytest.raises(InputError, match=words):
+            prepare(Request(other, folder, tmp_path, CHUNK_BP, 1), table, tmp_path / "split.tsv")
+
+
+def test_sequences_of_one_name_have_no_annotation_and_those_without_cds_are_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "in.fa").write_text(f">a\n{'GCT' * 60}\n>b\n{'AAA' * 60}\n>b\n{'GAC' * 60}\n")
+    split_sample("g", [InputFile(tmp_path / "in.fa")], CHUNK_BP, 0, tmp_path)
+    translate_shard(*(tmp_path / f"g.00001.{name}" for name in
+                      ("chunks.fna", "frames.fna", "frames.faa", "chunks.tsv")))  # fmt: skip
+    genomes = [Genome("g", "viral", "x", "y", "train", "g.gff")]
+    request = Request(genomes, tmp_path, tmp_path, CHUNK_BP, 1)
+    (tmp_path / "g.gff").write_text("b\tx\tCDS\t1\t180\t.\t+\t0\tx\n")
+    with pytest.raises(InputError, match="genome g: 2 of its sequences are named b"):
+        genome_exons(request, genomes[0])
+    (tmp_path / "g.gff").write_text("a\tx\tCDS\t1\t180\t.\t+\t0\tx\n")
+    assert genome_exons(request, genomes[0])
+    assert "genome g: no CDS in b" in caplog.text
 
 
 @pytest.mark.parametrize("trainer", sorted(RECIPES))

@@ -7,7 +7,6 @@ Arithmetic is float64 in blocks of a fixed number of rows, so that the float32 s
 on the block a frame falls in nor, in practice, on the machine's BLAS.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
-from virnucpro.files import sort_metadata
+from virnucpro.files import file_sha256, sort_metadata
 
 BLOCK_ROWS = 256  # the original's batch
 BATCH_NORM_EPS = 1e-5  # torch's default, which the original keeps
@@ -91,7 +90,7 @@ def load_classifier(path: Path, sha256: str | None = None) -> Classifier:
     Raises: InputError for a file that is damaged, another than the model set names, or not an MLP.
     """
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = file_sha256(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "

@@ -7,10 +7,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from virnucpro.errors import InputError
-from virnucpro.files import write_text
+from virnucpro.files import file_blocks, write_text
+from virnucpro.model_sets.progress import Progress
 from virnucpro.model_sets.sources_table import SourceFile
 
-BLOCK_BYTES = 1 << 22
+MAX_GIT_BLOB_BYTES = 100 << 20  # a repository holds no larger ones
 RECORD = "first_fetch.json"  # in the folder of downloads
 
 
@@ -96,12 +97,18 @@ def check_content(file: SourceFile, path: Path, first_fetches: FirstFetches) -> 
 
 
 def digests(path: Path) -> tuple[str, str, int]:
-    """Return sha256, git's blob id (both hexadecimal) and the size in bytes of a file."""
+    """Return sha256, git's blob id (both hexadecimal) and the size in bytes of a file.
+
+    A file too large for a repository has "" as its blob id.
+    """
     size = path.stat().st_size
     sha256 = hashlib.sha256()
     git_blob = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
+    has_blob = size <= MAX_GIT_BLOB_BYTES
+    with Progress(f"hashing {path.name}", size) as progress:
+        for block in file_blocks(path):
             sha256.update(block)
-            git_blob.update(block)
-    return sha256.hexdigest(), git_blob.hexdigest(), size
+            if has_blob:
+                git_blob.update(block)
+            progress.add(len(block))
+    return sha256.hexdigest(), git_blob.hexdigest() if has_blob else "", size

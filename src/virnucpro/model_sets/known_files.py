@@ -1,15 +1,11 @@
 """Official files, recognised by their content."""
 
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from virnucpro.model_sets.progress import Progress
+from virnucpro.model_sets.content_check import digests
 from virnucpro.model_sets.sources_table import read_table
-
-BLOCK_BYTES = 1 << 24
-MAX_GIT_BLOB_BYTES = 100 << 20  # a repository holds no larger ones
 
 
 @dataclass(frozen=True)
@@ -60,15 +56,6 @@ class Identity:
 
 def identify(path: Path) -> Identity:
     """Return what a file is, by its content."""
-    num_bytes = path.stat().st_size
-    sha256 = hashlib.sha256()
-    git_blob = hashlib.sha1(b"blob %d\0" % num_bytes, usedforsecurity=False)
-    with path.open("rb") as stream, Progress(f"hashing {path.name}", num_bytes) as progress:
-        while block := stream.read(BLOCK_BYTES):
-            sha256.update(block)
-            if num_bytes <= MAX_GIT_BLOB_BYTES:
-                git_blob.update(block)
-            progress.add(len(block))
-    digests = {sha256.hexdigest(), git_blob.hexdigest()}
-    known = next((file for file in known_files() if file.digests & digests), None)
-    return Identity(path, num_bytes, sha256.hexdigest(), known)
+    sha256, git_blob, num_bytes = digests(path)
+    known = next((file for file in known_files() if file.digests & {sha256, git_blob}), None)
+    return Identity(path, num_bytes, sha256, known)

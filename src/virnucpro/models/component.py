@@ -1,6 +1,5 @@
 """One encoder file: safetensors weights with `architecture` and `config` in their metadata."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from virnucpro.errors import InputError
-from virnucpro.files import sort_metadata, written_whole
+from virnucpro.files import file_sha256, sort_metadata, written_whole
 from virnucpro.models import dnabert_s, esm2
 
 Encoder = esm2.ESM2 | dnabert_s.DnabertS
@@ -21,16 +20,6 @@ ENCODERS: dict[str, type[Encoder]] = {
     model.architecture: model for model in (esm2.ESM2, dnabert_s.DnabertS)
 }
 CONFIGS: dict[str, type] = {"esm2": esm2.Config, "dnabert_s": dnabert_s.Config}
-HASH_BLOCK_BYTES = 1 << 24
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_sha256(path: Path, expected: str) -> None:

@@ -5,6 +5,7 @@ frame is coding when all its codons lie in one exon of a CDS, on its strand and 
 is the same but for genes of another genetic code, and for the first codon where it is no ATG.
 """
 
+import io
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -78,19 +79,20 @@ def read_exons(path: Path) -> Exons:
     """
     try:
         with open_decompressed(path) as stream:
-            lines = stream.read().decode("utf-8", "replace").splitlines()
+            lines = io.TextIOWrapper(stream, "utf-8-sig", "replace").read().split("\n")
     except DAMAGED as error:
         raise InputError(f"{path.name}: cannot be read ({error}). Copy it again.") from error
-    first = next((line for line in lines if line.strip()), "")
-    pairs = _genbank(path, lines) if first.startswith("LOCUS") else _gff3(path, lines)
+    is_genbank = any(line.startswith("LOCUS ") for line in lines)
+    pairs = _genbank(path, lines) if is_genbank else _gff3(path, lines)
     exons: Exons = {}
     for name, exon in pairs:
         for place in _bins(exon.start, exon.end):
             exons.setdefault((name, place), []).append(exon)
     if not exons:
         raise InputError(
-            f"{path.name}: has no CDS. Give GFF3 or GenBank with coding regions, or leave the "
-            "column annotation of its genome empty and use --training_frames all."
+            f"{path.name}: has no CDS. Give GFF3 or GenBank with coding regions, or leave out its "
+            "genome, which has no coding frame to learn from, or use --training_frames all with an "
+            "empty column annotation."
         )
     return exons
 
@@ -100,11 +102,20 @@ def exons_near(record: str, span: Span, exons: Exons) -> list[Exon]:
     return [exon for place in _bins(*span) for exon in exons.get((record, place), ())]
 
 
+def annotated_records(exons: Exons) -> dict[str, int]:
+    """Return the name of each record with an exon -> where its last exon ends."""
+    ends: dict[str, int] = {}
+    for (name, _), own in exons.items():
+        ends[name] = max(ends.get(name, 0), *(exon.end for exon in own))
+    return ends
+
+
 def _bins(start: int, end: int) -> range:
     return range(start // BIN_BP, (end - 1) // BIN_BP + 1)
 
 
 def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
+    circular: dict[str, int] = {}  # record -> its length
     for number, line in enumerate(lines, start=1):
         if line.startswith("##FASTA"):
             return
@@ -116,21 +127,38 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
                 f"{path.name}, line {number}: has {len(fields)} columns, GFF3 has 9, separated by "
                 "tabs. Give GFF3 or GenBank."
             )
-        name, _, feature, start, end, _, strand, phase, _ = fields
+        name, _, feature, start, end, _, strand, phase, attributes = fields
+        if "Is_circular=true" in attributes and end.isdigit():
+            circular[name] = int(end)
         if feature != "CDS":
             continue
-        if not (start.isdigit() and end.isdigit() and strand in "+-" and phase in ("0", "1", "2")):
+        numbers = start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)
+        if not (numbers and strand in ("+", "-") and phase in ("0", "1", "2")):
             raise InputError(
-                f"{path.name}, line {number}: a CDS needs start, end, strand (+ or -) and phase "
-                f"(0, 1 or 2), this one has {start}, {end}, {strand} and {phase}. Mend the file."
+                f"{path.name}, line {number}: a CDS needs a start from 1 on, an end not before it, "
+                f"strand (+ or -) and phase (0, 1 or 2), this one has {start}, {end}, {strand} and "
+                f"{phase}. Mend the file."
             )
         begin, stop = int(start) - 1, int(end)
         first = begin + int(phase) if strand == "+" else stop - int(phase)
-        yield name, Exon(begin, stop, strand, first)
+        for exon in _unrolled(Exon(begin, stop, strand, first), circular.get(name, stop)):
+            yield name, exon
+
+
+def _unrolled(exon: Exon, length: int) -> Iterator[Exon]:
+    """Yield the parts of an exon up to the end of its record, and behind the origin.
+
+    GFF3 counts on where a CDS of a circular record crosses its origin.
+    """
+    if exon.start < length:
+        yield exon._replace(end=min(exon.end, length))
+    if exon.end > length:
+        start = max(exon.start - length, 0)
+        yield Exon(start, exon.end - length, exon.strand, exon.codon_start - length)
 
 
 def _genbank(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
-    """Yield the exons of CDS features, under the record's VERSION and under its LOCUS name."""
+    """Yield the exons of CDS features, under each of VERSION, ACCESSION and LOCUS."""
     names: list[str] = []
     feature, text = "", ""
     for line in [*lines, "LOCUS end"]:
@@ -142,15 +170,15 @@ def _genbank(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
             feature = ""
         if line.startswith("LOCUS"):
             names = [line.split()[1]]
-        elif line.startswith("VERSION") and len(line.split()) > 1:
-            names.insert(0, line.split()[1])
+        elif line.startswith(("ACCESSION", "VERSION")):
+            names += line.split()[1:2]
         elif starts_feature and line.split()[0] == "CDS":
             feature, text = "CDS", line[21:].strip()
         elif feature:
             text += "\n" * line[21:].startswith("/") + line[21:].strip()
 
 
-RANGE = re.compile(r"<?(\d+)(?:\.\.>?(\d+))?")
+RANGE = re.compile(r"[<>]?(\d+)(?:\.\.[<>]?(\d+))?")
 
 
 def _location_exons(path: Path, text: str) -> list[Exon]:
@@ -163,13 +191,13 @@ def _location_exons(path: Path, text: str) -> list[Exon]:
     whole = location.startswith("complement(") and "complement(" not in location[1:]
     exons: list[tuple[int, int, str]] = []
     for part in re.sub(r"\b(?:join|order)\(", "(", location).split(","):
-        found = RANGE.search(part)
-        if not found:
+        found = RANGE.fullmatch(part.replace("complement(", "").strip("()"))
+        start, end = (int(found[1]) - 1, int(found[2] or found[1])) if found else (0, 0)
+        if not 0 <= start < end:
             raise InputError(
-                f"{path.name}: location {location[:60]} of a CDS is not understood. Convert the "
-                "file to GFF3."
+                f"{path.name}: location {location[:60]} of a CDS is not understood. Mend it, or "
+                "convert the file to GFF3."
             )
-        start, end = int(found[1]) - 1, int(found[2] or found[1])
         exons.append((start, end, "-" if whole or "complement(" in part else "+"))
     if whole:
         exons.reverse()  # into the order of translation

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from virnucpro.calls.calibration import Calibration, Calibrator
 from virnucpro.calls.classifier import Classifier
 from virnucpro.calls.consensus import ChunkCall, FrameScore, call_chunk, call_sequence
-from virnucpro.errors import InputError
 from virnucpro.training.calibration import (
     FIRST_CHUNKS,
     MIN_OF_EACH_KIND,
@@ -44,15 +43,10 @@ def score_part(
 ) -> list[CalledChunk]:
     """Return the chunks of a side with the scores that prediction would give them.
 
-    Raises: InputError as read_shards, and for vectors of another width than the classifier takes.
+    Raises: InputError as read_shards, which knows the encoders, and so the width, by their digests.
     """
     found = []
     for rows, dna, protein in read_shards(table, vectors, [part]):
-        if len(dna) and dna.shape[1] + protein.shape[1] != classifier.input_width:
-            raise InputError(
-                f"the classifier takes {classifier.input_width} numbers a frame, shard "
-                f"{rows[0].shard} has {dna.shape[1]} + {protein.shape[1]}. Train it again."
-            )
         scores = iter(classifier.scores(dna, protein).tolist() if len(dna) else ())
         for row in rows:
             found.append(CalledChunk(row, [FrameScore(*next(scores)) for _ in row.frames]))

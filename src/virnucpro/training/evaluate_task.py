@@ -1,6 +1,5 @@
 """EVALUATE_CLASSIFIER: a trained classifier is calibrated, measured and written as a model set."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from virnucpro.calls.calibration import Calibrator
 from virnucpro.calls.classifier import load_classifier
 from virnucpro.calls.sample_files import read_rows
+from virnucpro.files import file_sha256
 from virnucpro.training.calibration import Method
 from virnucpro.training.curves import Points
 from virnucpro.training.evaluate import calibrate, curve_panels, score_part, scored_chunks
@@ -45,7 +45,7 @@ def evaluate(request: Request) -> None:
 
     Raises: InputError as score_part and calibrate.
     """
-    sha256 = hashlib.sha256(request.classifier.read_bytes()).hexdigest()
+    sha256 = file_sha256(request.classifier)
     classifier = load_classifier(request.classifier, sha256)
     val, test = (
         score_part(request.table, request.vectors, part, classifier) for part in ("val", "test")

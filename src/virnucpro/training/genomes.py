@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from itertools import zip_longest
 from pathlib import Path
 
-from virnucpro.calls.sample_files import read_records, read_rows
+from virnucpro.calls.sample_files import SplitRecord, read_records, read_rows
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
 from virnucpro.sequences.split import SHARDS_HEADER
@@ -83,7 +83,7 @@ def read_genome_chunks(genome_id: str, folder: Path, chunk_bp: int) -> Iterator[
     Raises: InputError for a missing file, and for tables that do not fit together.
     """
     shards = _shard_chunks(genome_id, folder)
-    for record in read_records(_present(folder / f"{genome_id}.records.tsv", genome_id)):
+    for record in read_genome_records(genome_id, folder):
         coordinates = chunk_coordinates(record.length_bp, chunk_bp)
         for k, (start, end) in enumerate(coordinates):
             shard, name, sequence, states, partial = next(shards, ("", "none left", "", "", None))
@@ -98,6 +98,11 @@ def read_genome_chunks(genome_id: str, folder: Path, chunk_bp: int) -> Iterator[
             )  # fmt: skip
     if left := next(shards, None):
         raise InputError(f"genome {genome_id}: chunk {left[1]} is of none of its sequences.")
+
+
+def read_genome_records(genome_id: str, folder: Path) -> Iterator[SplitRecord]:
+    """Yield the sequences of a genome; arguments and errors as read_genome_chunks."""
+    yield from read_records(_present(folder / f"{genome_id}.records.tsv", genome_id))
 
 
 def _shard_chunks(genome_id: str, folder: Path) -> Iterator[tuple[str, str, str, str, Span | None]]:

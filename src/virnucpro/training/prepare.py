@@ -3,15 +3,27 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.translation import COMPLEMENT, EMBEDDED_STATES
 from virnucpro.training.chunk_table import DROPPED, ChunkRow, write_chunk_table, write_table
-from virnucpro.training.coding import Exons, coding_frames, exons_near, read_exons
-from virnucpro.training.genomes import PARTS, Genome, GenomeChunk, read_genome_chunks
+from virnucpro.training.coding import (
+    Exons,
+    annotated_records,
+    coding_frames,
+    exons_near,
+    read_exons,
+)
+from virnucpro.training.genomes import (
+    PARTS,
+    Genome,
+    GenomeChunk,
+    read_genome_chunks,
+    read_genome_records,
+)
 from virnucpro.training.splitting import split_genomes
 
 CLEANEST_FIRST = ("test", "val", "train")
@@ -52,13 +64,15 @@ def prepare(request: Request, chunk_table: Path, split_table: Path) -> dict[str,
         that leaves a side without a label, and a val part too small to calibrate with.
     """
     genomes = request.genomes
-    num_chunks = {
-        g.id: sum(_has_frame(c) for c in _chunks(request, g)) for g in genomes
-    }  # fmt: skip
-    parts = split_genomes(genomes, num_chunks, request.seed)
-    side_of = _sides(request, parts)
+    digests, num_with_frame = {}, {}
+    for genome in genomes:
+        chunks = [(strandless_digest(c.sequence), _has_frame(c)) for c in _chunks(request, genome)]
+        digests[genome.id] = [digest for digest, _ in chunks]
+        num_with_frame[genome.id] = sum(has_frame for _, has_frame in chunks)
+    parts = split_genomes(genomes, num_with_frame, request.seed)
+    side_of = _sides(digests, parts)
     counts: dict[str, Counter[str]] = {g.id: Counter() for g in genomes}
-    write_chunk_table(chunk_table, _rows(request, parts, side_of, counts))
+    write_chunk_table(chunk_table, _rows(request, digests, parts, side_of, counts))
     _check_val(genomes, parts, counts, request.min_val_chunks)
     write_table(split_table, SPLIT_HEADER, (
         (g.id, g.label, g.kind, g.group, parts[g.id], *(counts[g.id][key] for key in
@@ -77,14 +91,14 @@ def _has_frame(chunk: GenomeChunk) -> bool:
     return any(state in EMBEDDED_STATES for state in chunk.states)
 
 
-def _sides(request: Request, parts: Mapping[str, str]) -> dict[bytes, str]:
+def _sides(digests: Mapping[str, list[bytes]], parts: Mapping[str, str]) -> dict[bytes, str]:
     """Return digest of a sequence -> the side that keeps it, for those of test and val."""
     side_of: dict[bytes, str] = {}
     for part in CLEANEST_FIRST[:-1]:
-        for genome in request.genomes:
-            if parts[genome.id] == part:
-                for chunk in _chunks(request, genome):
-                    side_of.setdefault(strandless_digest(chunk.sequence), part)
+        for genome_id, own in digests.items():
+            if parts[genome_id] == part:
+                for digest in own:
+                    side_of.setdefault(digest, part)
     return side_of
 
 
@@ -97,17 +111,18 @@ def strandless_digest(sequence: str) -> bytes:
 
 def _rows(
     request: Request,
+    digests: Mapping[str, list[bytes]],
     parts: Mapping[str, str],
     side_of: Mapping[bytes, str],
     counts: Mapping[str, Counter[str]],
 ) -> Iterator[ChunkRow]:
     """Yield the rows of the chunk table, and count what they hold."""
     for genome in request.genomes:
-        exons = _exons(request, genome)
+        exons = genome_exons(request, genome)
         part, own = parts[genome.id], counts[genome.id]
-        for chunk in _chunks(request, genome):
+        for chunk, digest in zip(_chunks(request, genome), digests[genome.id], strict=True):
             coding = _coding(chunk, exons)
-            kept = side_of.get(strandless_digest(chunk.sequence), part) == part
+            kept = side_of.get(digest, part) == part
             row = ChunkRow(
                 genome.id, chunk.sequence_id, chunk.id, chunk.shard, len(chunk.sequence),
                 chunk.states, ",".join(coding), genome.label, genome.kind, genome.group,
@@ -122,18 +137,35 @@ def _rows(
             yield row
 
 
-def _exons(request: Request, genome: Genome) -> Exons:
+def genome_exons(request: Request, genome: Genome) -> Exons:
     """Return the exons of a genome; {} without an annotation."""
     if not genome.annotation:
         return {}
     exons = read_exons(request.annotations / genome.annotation)
-    annotated = {record for record, _ in exons}
-    records = {chunk.record for chunk in _chunks(request, genome)}
-    if not annotated & records:
+    last_ends = annotated_records(exons)
+    records = list(read_genome_records(genome.id, request.folder))
+    names = Counter(record.name for record in records)
+    if not last_ends.keys() & names.keys():
         raise InputError(
-            f"genome {genome.id}: {genome.annotation} is of {_some(annotated)}, its FASTA file has "
-            f"{_some(records)}. Give the annotation of these sequences, under the same names."
+            f"genome {genome.id}: {genome.annotation} is of {_some(last_ends)}, its FASTA file has "
+            f"{_some(names)}. Give the annotation of these sequences, under the same names."
         )
+    for record in records:
+        end = last_ends.get(record.name, 0)
+        if end > record.length_bp:
+            raise InputError(
+                f"genome {genome.id}: {genome.annotation} has a CDS up to {end} of {record.name}, "
+                f"which is {record.length_bp} bp. Give the annotation of this very sequence (a CDS "
+                "across the origin: GFF3 with Is_circular=true, or GenBank with join())."
+            )
+        if end and names[record.name] > 1:
+            raise InputError(
+                f"genome {genome.id}: {names[record.name]} of its sequences are named "
+                f"{record.name}, so that {genome.annotation} does not tell which has the CDS. "
+                "Give each its own name, in both files."
+            )
+    if without := [name for name in names if name not in last_ends]:
+        log.info("genome %s: no CDS in %s", genome.id, _some(without))
     return exons
 
 
@@ -176,5 +208,5 @@ def _tell(
         )  # fmt: skip
 
 
-def _some(names: set[str]) -> str:
+def _some(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")

@@ -11,9 +11,10 @@ import torch
 from virnucpro.calls.calibration import Calibration, Calibrator
 from virnucpro.calls.classifier import save_classifier
 from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
+from virnucpro.files import file_sha256
 from virnucpro.model_sets.description import read_model_set, write_description
 from virnucpro.model_sets.rules import FRAME_RULES
-from virnucpro.models.component import file_sha256, write_component
+from virnucpro.models.component import write_component
 from virnucpro.sequences.translation import LONGEST_OPEN_RULE, MIN_RESIDUES
 from virnucpro.training.calibration import write_calibration
 from virnucpro.training.compact import Network
