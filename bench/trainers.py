@@ -5,8 +5,9 @@ Folders as tools/train_compact.py takes them. Give a set whose encoders have not
 val side; the embedded sets now have. Writes bench/results/trainers.json; protocol: the set's
 encoders, frame rule and all options but the trainer at their defaults; 46 groups of each label,
 drawn from the classes in turn (seed 1) on the data's val side, from which the encoders have not
-learnt, of each the first 40,000 bp; five splits, dealt out within each class by the seeds 1 to 5, half to train, a quarter each to val and test; each
-trainer once on each split, with its seed. The figures are for comparing the two trainers alone.
+learnt, of each the first 40,000 bp; five splits, dealt out within each class by the seeds 1 to 5,
+half to train, a quarter each to val and test; each trainer once on each split, with its seed. The
+figures are for comparing the two trainers alone.
 """
 
 import argparse
@@ -85,7 +86,8 @@ def train(launch: Path, model_set: Path, trainer: str, seed: int) -> dict[str, A
     name = f"{trainer}_{seed}"
     subprocess.run(
         [NEXTFLOW, "run", PROJECT, "--workflow", "train", "--input", f"split_{seed}.csv",
-         "--model_set", model_set.resolve(), "--trainer", trainer, "--seed", str(seed), "--set_name", name,
+         "--model_set", model_set.resolve(), "--trainer", trainer, "--seed", str(seed),
+         "--set_name", name,
          "--outdir", "out", "-resume"],
         cwd=launch, check=True,
     )  # fmt: skip
