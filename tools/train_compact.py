@@ -2,6 +2,7 @@
 """Train a compact model set on labelled sequences and write it, measured and calibrated."""
 
 import argparse
+import hashlib
 import logging
 import os
 import sys
@@ -105,8 +106,8 @@ def train_and_write(args: argparse.Namespace) -> None:
         "baselines": baselines,
     }
     measured = write_set(args.out, args.chunk_length, network, refitted, TOKENIZER, validation, run)
-    for measured_on in (val, None):
-        _checkpoint(args, recipe, measured_on).unlink(missing_ok=True)
+    for trained_on in (sources, every):
+        _checkpoint(args, recipe, trained_on).unlink(missing_ok=True)
     found = measured["by_length"][str(args.chunk_length)]
     log.info(
         "wrote %s after %.0f s: AUROC of chunks with an open frame %.4f, of all %.4f, weighted as "
@@ -131,18 +132,20 @@ def _train(
     train = Examples(windows, FramePool(frames_of(windows, args.processes), *tokenizers, device))
     teacher = _teacher_scores(args.teacher, train.pool.frames, device) if args.teacher else None
     log.info("%d frames ready after %.0f s", len(train.pool), time.monotonic() - start)
-    checkpoint = _checkpoint(args, recipe, val)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = _checkpoint(args, recipe, sources)
     trainer = Trainer(recipe, train, val, args.seed, device, checkpoint, teacher)
     trainer.run()
     return trainer.network, train
 
 
-def _checkpoint(args: argparse.Namespace, recipe: Recipe, val: Examples | None) -> Path:
-    """Return the file that a run which was cut off goes on from; other options have another."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    options = (args.seed, recipe.steps, recipe.windows, *recipe.window_shares)
-    key = "-".join([*map(str, options), *([] if val else ["refitted"])])
-    return args.out.with_name(f".{args.out.name}-{key}.checkpoint")
+def _checkpoint(args: argparse.Namespace, recipe: Recipe, sources: list[Source]) -> Path:
+    """Return the file that a run which was cut off goes on from; any other run has another."""
+    teacher = read_model_set(args.teacher).digest if args.teacher else None
+    digest = hashlib.sha256(repr((recipe, args.chunk_length, args.seed, teacher)).encode())
+    for source in sources:
+        digest.update(repr(source).encode())
+    return args.out.with_name(f".{args.out.name}-{digest.hexdigest()[:16]}.checkpoint")
 
 
 def _teacher_scores(folder: Path, frames: Frames, device: torch.device) -> NDArray[np.float32]:
@@ -152,8 +155,11 @@ def _teacher_scores(folder: Path, frames: Frames, device: torch.device) -> NDArr
 
 def _run(args: argparse.Namespace, recipe: Recipe, device: torch.device) -> dict[str, Any]:
     return {
-        "command": f"tools/train_compact.py --chunk-length {args.chunk_length}",
+        "command": f"tools/train_compact.py --chunk-length {args.chunk_length} --window-shares "
+        f"{recipe.window_shares[0]} {recipe.window_shares[1]} --windows {recipe.windows} "
+        f"--steps {recipe.steps} --seed {args.seed}",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
+        "embedding_members": recipe.embedding_members,
         "members": recipe.members,
         "seed": args.seed,
         "steps": recipe.steps,
@@ -175,7 +181,7 @@ def _data(sources: list[Source], split: str) -> dict[str, Any]:
     return {"sequences": len(own), "bp": kinds.total(), "kinds": kinds, "licences": licences}
 
 
-def _baselines(train: Examples, val: Examples, device: torch.device) -> dict[str, dict[str, float]]:
+def _baselines(train: Examples, val: Examples, device: torch.device) -> dict[str, Any]:
     """Return AUROCs of the linear model on counts of frames, and of that on 5-mers of windows."""
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(len(train.pool))[:BASELINE_WINDOWS])
@@ -193,13 +199,14 @@ def _baselines(train: Examples, val: Examples, device: torch.device) -> dict[str
         device,
     )
     weights = field_weights(val.windows)
-    return {
+    found: dict[str, Any] = {
         name: {
             "all": auroc(val.windows.labels, scores),
             "field": auroc(val.windows.labels, scores, weights),
         }
         for name, scores in (("linear", linear), ("5-mers", kmers))
     }
+    return found | {"rows": len(rows)}
 
 
 if __name__ == "__main__":

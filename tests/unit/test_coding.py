@@ -87,6 +87,7 @@ def test_it_is_the_frame_that_translates_to_the_protein(strand, tmp_path):
     (GFF + row(11, 40, "-", 1), [Exon(10, 40, "-", 39)]),
     (genbank("11..40"), [Exon(10, 40, "+", 10)]),
     (genbank("<11..>40", "                     /codon_start=3\n"), [Exon(10, 40, "+", 12)]),
+    (genbank("<11..>40", '                     /codon_start="2"\n'), [Exon(10, 40, "+", 11)]),
     # 10 bases: one codon is cut after its first base, so the next exon owes it two
     (genbank("join(1..10,21..\n                     40)"), [Exon(0, 10, "+", 0), Exon(20, 40, "+", 22)]),
     (genbank("complement(join(1..20,31..40))"), [Exon(0, 20, "-", 18), Exon(30, 40, "-", 40)]),
@@ -121,7 +122,9 @@ def test_gff3_counts_on_over_the_origin_where_genbank_joins(strand, phase, expec
     region = "c1\tx\tregion\t1\t100\t.\t+\t.\tID=c1;Is_circular=true\n"
     joined = {"+": "join(91..100,1..30)", "-": "complement(join(91..100,1..30))"}[strand]
     codon_start = f"                     /codon_start={phase + 1}\n"
-    for text in (GFF + region + row(91, 130, strand, phase), genbank(joined, codon_start)):
+    crossing = row(91, 130, strand, phase)
+    behind = GFF + crossing + region.replace("true", "True")
+    for text in (GFF + region + crossing, behind, genbank(joined, codon_start)):
         exons = exons_near("c1", Span(0, 100), read_exons(write(tmp_path, text)))
         assert sorted((e.start, e.end, e.strand, e.codon_start % 3) for e in exons) == expected
 

@@ -409,8 +409,8 @@ def run_of(**more):
     known = dict.fromkeys(["command", "device", "seed", "torch"], "x")
     both = {"all": 0.5, "field": 0.5}
     return known | {
-        "steps": 2, "members": 3, "taught_share": 2 / 3, "teacher": None, "window_shares": (0.4, 1),
-        "data": {"train": data, "val": data}, "baselines": {"linear": both, "5-mers": both},
+        "members": 3, "embedding_members": 1, "taught_share": 2 / 3, "teacher": None, "window_shares": (0.4, 1),
+        "data": {"train": data, "val": data}, "baselines": {"linear": both, "5-mers": both, "rows": 9},
     } | more  # fmt: skip
 
 

@@ -56,11 +56,11 @@ class InPlaceESM2:
         self._rotated = Scheme(model.scheme.heads, model.scheme.head_width)
         self._qkv: list[tuple[Tensor, Tensor]] = []
         heads = self.config.heads
-        for layer in self._layers:
-            weight, bias = layer.qkv.weight, layer.qkv.bias
-            self._qkv.append((in_turns(weight, heads), in_turns(bias, heads)))
-            forget_weight(layer.qkv)
         with torch.inference_mode():
+            for layer in self._layers:
+                weight, bias = layer.qkv.weight, layer.qkv.bias
+                self._qkv.append((in_turns(weight, heads), in_turns(bias, heads)))
+                forget_weight(layer.qkv)
             first_weight, first_bias = self._qkv[0]
             self._table = model.embed_tokens.weight * TOKEN_DROPOUT_SCALE
             normed = self._layers[0].norm1(self._table)

@@ -115,7 +115,13 @@ def _bins(start: int, end: int) -> range:
 
 
 def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
-    circular: dict[str, int] = {}  # record -> its length
+    lines = list(lines)
+    # record -> its length; the line that tells it may stand behind the CDS
+    circular = {
+        fields[0]: int(fields[4])
+        for fields in (line.split("\t") for line in lines)
+        if len(fields) == 9 and "is_circular=true" in fields[8].lower() and fields[4].isdigit()
+    }
     for number, line in enumerate(lines, start=1):
         if line.startswith("##FASTA"):
             return
@@ -127,9 +133,7 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
                 f"{path.name}, line {number}: has {len(fields)} columns, GFF3 has 9, separated by "
                 "tabs. Give GFF3 or GenBank."
             )
-        name, _, feature, start, end, _, strand, phase, attributes = fields
-        if "Is_circular=true" in attributes and end.isdigit():
-            circular[name] = int(end)
+        name, _, feature, start, end, _, strand, phase, _ = fields
         if feature != "CDS":
             continue
         numbers = start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)
@@ -201,7 +205,11 @@ def _location_exons(path: Path, text: str) -> list[Exon]:
         exons.append((start, end, "-" if whole or "complement(" in part else "+"))
     if whole:
         exons.reverse()  # into the order of translation
-    left = next((int(q.split("=")[1]) - 1 for q in qualifiers if q.startswith("/codon_start=")), 0)
+    codon_start = next((q for q in qualifiers if q.startswith("/codon_start=")), "/codon_start=1")
+    digit = codon_start.split("=")[1].strip(' "')
+    if digit not in ("1", "2", "3"):
+        raise InputError(f"{path.name}: {codon_start} of a CDS is not 1, 2 or 3. Mend the file.")
+    left = int(digit) - 1
     placed = []
     for start, end, strand in exons:
         placed.append(Exon(start, end, strand, start + left if strand == "+" else end - left))

@@ -1,5 +1,7 @@
 """The model card of a compact set, Markdown, out of its modelset.json."""
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from virnucpro.training.windows import HARD_KINDS_FACTOR
@@ -13,11 +15,12 @@ take those for any analysis. No figure below says anything about the original.
 
 ## What it is
 
-Encoders of the architecture of DNABERT-S and ESM-2, in small, with the original's classifier on
-top, which takes {counts} counts of each frame as well (shares of codons, tetramers and dipeptides,
-and the length: `frame_counts` in `modelset.json`). Trained together, end to end; no published
-weights went in{teacher}. The classifier is the mean of {members} of the original's width, each of
-which learnt from {taught:.0f} % of the groups of sequences. All weights are stored in float16.
+Encoders of the architecture of DNABERT-S and ESM-2, in small, and a classifier that is the mean of
+{members} of the original's width, each of which learnt from {taught:.0f} % of the groups of
+sequences. {embedding_members} of them takes the embeddings, the others {counts} counts of each
+frame (shares of codons, of all and of those for the same residue, of tetramers and dipeptides, and
+the length: `frame_counts` in `modelset.json`), which tell more than encoders of this size. Trained
+together, end to end; no published weights went in{teacher}. All weights are stored in float16.
 
 ## Data
 
@@ -25,15 +28,15 @@ which learnt from {taught:.0f} % of the groups of sequences. All weights are sto
 Windows of {shortest_bp} to {longest_bp} bp at random places and on a random strand, as many viral
 as other ones; classes, and groups within a class, drawn by the root of their size, phages and
 prokaryotes {hard_kinds_factor} times as often. Validation:
-{val_sources:,} sequences, {val_mb:.1f} Mb, of other units: no viral sequence there shares 50 %
-amino-acid identity over 100 residues with one of training, prokaryotes are of other genera, most
-eukaryotes of other families. Sources known to be related in spite of that were left out of
-training.
+{val_sources:,} sequences, {val_mb:.1f} Mb, of other units: {val_kinds}. No viral sequence there
+shares 50 % amino-acid identity over 100 residues with one of training, prokaryotes are of other
+genera, most eukaryotes of other families. Sources known to be related in spite of that were left
+out of training.
 
 The sequences were taken from public repositories, most under permissive or GPL licences, some
 without a licence file but identified as INSDC or RefSeq records; rows for non-commercial use were
-left out. By licence, in Mb of training: {licences}. The set holds weights, and none of the
-sequences.
+left out. By licence, in Mb of training and validation: {licences}.
+The set holds weights, and none of the sequences.
 
 ## Figures
 
@@ -54,7 +57,8 @@ plant, 30 % of animal viruses and 35 % phages; others 45 % of prokaryotes, 45 % 
 of organelles. "Sequences": pooled over the windows of each. ECE, the calibration error, is of the
 windows that it was fitted to; on groups left out: {held_out}.
 
-Beside it, on the same windows of {chunk_bp} bp, trained on as many windows:
+Beside it, on the same windows of {chunk_bp} bp, others trained on {baseline_rows:,} of its frames
+or windows:
 
 | | AUROC, all | as in the field |
 | --- | --- | --- |
@@ -78,8 +82,9 @@ By class, `longest_open`; the AUROC is against all windows of the other label:
 
 ## How it was made
 
-`{command}` on windows of {shortest_bp} to {longest_bp} bp, seed {seed}, twice {steps} steps, torch
-{torch}, {device}. Licence: {licence}.
+`{command}`,
+which trains twice, on windows of {shortest_bp} to {longest_bp} bp; torch {torch}, {device}.
+Licence: {licence}.
 """
 
 
@@ -104,10 +109,13 @@ def compact_card(description: dict[str, Any]) -> str:
         train_kinds=_in_mb(data["train"]["kinds"]),
         val_sources=data["val"]["sequences"],
         val_mb=data["val"]["bp"] / 1e6,
-        licences=_in_mb(data["train"]["licences"]),
+        val_kinds=_in_mb(data["val"]["kinds"]),
+        licences=_in_mb(Counter(data["train"]["licences"]) + Counter(data["val"]["licences"])),
         shortest_bp=round(run["window_shares"][0] * chunk_bp),
         longest_bp=round(run["window_shares"][1] * chunk_bp),
         members=run["members"],
+        embedding_members=run["embedding_members"],
+        baseline_rows=run["baselines"]["rows"],
         taught=100 * run["taught_share"],
         hard_kinds_factor=HARD_KINDS_FACTOR,
         lengths="\n".join(
@@ -128,7 +136,7 @@ def compact_card(description: dict[str, Any]) -> str:
         ),
         wrong=100 * (1 - own["accuracy"]),
         licence=description["licence"],
-        **{key: run[key] for key in ("command", "seed", "steps", "torch", "device")},
+        **{key: run[key] for key in ("command", "torch", "device")},
     )
 
 
@@ -141,7 +149,7 @@ def _length_row(bp: str, rules: dict[str, dict[str, Any]]) -> str:
     return f"| {bp} | " + " | ".join(map(_number, columns)) + " |"
 
 
-def _in_mb(bases: dict[str, int]) -> str:
+def _in_mb(bases: Mapping[str, int]) -> str:
     largest_first = sorted(bases.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {count / 1e6:.2f}" for name, count in largest_first)
 
