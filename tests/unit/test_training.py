@@ -309,6 +309,7 @@ def test_training_learns(train, val):
 
 def test_members_take_embeddings_or_counts_never_both(trainer, train):
     network = trainer.network.eval()
+    nn.init.normal_(network.head.hidden_layer.weight)  # as if training had touched them all
     counts = train.pool.counts[:8].requires_grad_()
     dna, protein, _ = train.pool.take(np.arange(8))
     members, encoders = network(dna, protein, counts)
@@ -485,6 +486,19 @@ def tool(monkeypatch):
 def test_the_tool_reports_a_wrong_folder(tmp_path, tool, capsys):
     assert tool.main(["--data", str(tmp_path), "--out", str(tmp_path / "set")]) == 2
     assert f"{tmp_path}: cannot be read" in capsys.readouterr().err
+
+
+def test_only_the_same_run_goes_on_from_a_checkpoint(sources, tool):
+    given = ["--data", "D", "--out", "O/set"]
+    more = [[], ["--seed", "2"], ["--chunk-length", "300"],
+            ["--teacher", str(PROJECT / "models/compact-500")]]  # fmt: skip
+    names = {tool._checkpoint(tool.parse_args(given + m), TINY, sources) for m in more}
+    args = tool.parse_args(given)
+    names |= {tool._checkpoint(args, replace(TINY, steps=3), sources)}
+    names |= {tool._checkpoint(args, TINY, sources[1:])}
+    names |= {tool._checkpoint(args, TINY, [replace(s, split="train") for s in sources])}
+    assert len(names) == 7
+    assert tool._checkpoint(args, TINY, sources) in names
 
 
 def test_the_tool_trains_a_set_on_the_scores_of_a_teacher(tmp_path, data, tool):
