@@ -1,6 +1,6 @@
 """The same encoders on a CPU in float32, with few passes over memory: what runs there by default.
 
-The products take as long as they take; this saves a third of the rest. Results are written where
+The products take as long as they take; this is about the rest. Results are written where
 an earlier layer's stood, since fresh memory costs more than computing GELU does (each new page is
 cleared first), and queries and keys are rotated as complex numbers, one multiplication in place.
 For that the two halves of a head, which the rotation pairs, lie in turns:
