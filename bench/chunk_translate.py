@@ -19,8 +19,8 @@ import tempfile
 from pathlib import Path
 
 import dnaio
+from checkout import PROJECT, commit
 
-PROJECT = Path(__file__).resolve().parents[1]
 RESULT = PROJECT / "bench" / "results" / "chunk_translate.json"
 NUM_READS, READ_BP, CONTIGS_BP, CHUNK_BP, MIN_RESIDUES = 200_000, 150, 20_000_000, 500, 20
 
@@ -108,18 +108,12 @@ def main() -> None:
     if args.work:
         print(json.dumps(work(args.work, args.rule)))
         return
+    from virnucpro.measuring.machine import cpu_name  # another checkout may not have it
+
     with tempfile.TemporaryDirectory() as name:
         units = write_inputs(Path(name))
         results = measure(Path(name), units, args.against, args.repeats)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout.strip()  # fmt: skip
-    cpu = next(
-        (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), platform.machine(),
-    )  # fmt: skip
-    content = {"commit": commit, "cpu": cpu, "python": platform.python_version(),
+    content = {"commit": commit(), "cpu": cpu_name(), "python": platform.python_version(),
                "repeats": args.repeats, "units": units, "results": results}  # fmt: skip
     for name, row in results.items():
         print(name, *(f"{key} {value}" for key, value in row.items()), sep="\t")

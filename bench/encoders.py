@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from virnucpro.files import write_text
+from virnucpro.measuring.machine import cpu_name
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.sequences.frames_file import read_frames
 
@@ -118,15 +119,8 @@ def versions(device: torch.device, commit: str | None = None) -> dict[str, Any]:
             "nvidia-smi", "--query-gpu=power.limit", "--format=csv,noheader"
         )
     else:
-        found["device"] = f"{_cpu_name()}, {torch.get_num_threads()} threads"
+        found["device"] = f"{cpu_name()}, {torch.get_num_threads()} threads"
     return found
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def _run(*command: str) -> str:

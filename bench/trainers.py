@@ -24,10 +24,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from checkout import PROJECT, commit
+
 from virnucpro.files import write_text
+from virnucpro.measuring.machine import cpu_name
 from virnucpro.training.sources import Source, read_sources
 
-PROJECT = Path(__file__).resolve().parents[1]
 RESULT = PROJECT / "bench" / "results" / "trainers.json"
 NEXTFLOW = subprocess.check_output([PROJECT / "tools" / "find_nextflow.sh"], text=True).strip()
 TRAINERS, SEEDS = ("adamw", "original"), (1, 2, 3, 4, 5)
@@ -136,18 +138,10 @@ def main() -> None:
     }
     for trainer, figures in means.items():
         print(trainer, *(f"{key} {value:.3f}" for key, value in figures.items()))
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True,
-    ).stdout.strip()  # fmt: skip
-    cpu = next(
-        (line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), platform.machine(),
-    )  # fmt: skip
     result = {
         "protocol": __doc__.split("protocol: ")[1].replace("\n", " ").strip(),
-        "commit": commit,
-        "cpu": f"{cpu}, {threads} threads",
+        "commit": commit(),
+        "cpu": f"{cpu_name()}, {threads} threads",
         "python": platform.python_version(),
         "torch": torch,
         "nextflow": subprocess.check_output([NEXTFLOW, "-v"], text=True).split()[2],

@@ -97,17 +97,19 @@ def train_and_write(args: argparse.Namespace) -> None:
     tokenizers = BpeTokenizer(TOKENIZER), EsmTokenizer(recipe.esm2.alphabet)
     own = validation[args.chunk_length]
     val = Examples(own.windows, FramePool(own.frames, *tokenizers, device))
-    network, train = _train(sources, val, recipe, tokenizers, args, device)
-    baselines = _baselines(train, val, device)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     every = [replace(source, split="train") for source in sources]
-    refitted, _ = _train(every, None, recipe, tokenizers, args, device)
+    checkpoints = [_checkpoint(args, recipe, own) for own in (sources, every)]
+    network, train = _train(sources, val, checkpoints[0], recipe, tokenizers, args, device)
+    baselines = _baselines(train, val, device)
+    refitted, _ = _train(every, None, checkpoints[1], recipe, tokenizers, args, device)
     run = _run(args, recipe, device) | {
         "data": {split: _data(sources, split) for split in ("train", "val")},
         "baselines": baselines,
     }
     measured = write_set(args.out, args.chunk_length, network, refitted, TOKENIZER, validation, run)
-    for trained_on in (sources, every):
-        _checkpoint(args, recipe, trained_on).unlink(missing_ok=True)
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
     found = measured["by_length"][str(args.chunk_length)]
     log.info(
         "wrote %s after %.0f s: AUROC of chunks with an open frame %.4f, of all %.4f, weighted as "
@@ -120,6 +122,7 @@ def train_and_write(args: argparse.Namespace) -> None:
 def _train(
     sources: list[Source],
     val: Examples | None,
+    checkpoint: Path,
     recipe: Recipe,
     tokenizers: tuple[BpeTokenizer, EsmTokenizer],
     args: argparse.Namespace,
@@ -132,8 +135,6 @@ def _train(
     train = Examples(windows, FramePool(frames_of(windows, args.processes), *tokenizers, device))
     teacher = _teacher_scores(args.teacher, train.pool.frames, device) if args.teacher else None
     log.info("%d frames ready after %.0f s", len(train.pool), time.monotonic() - start)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = _checkpoint(args, recipe, sources)
     trainer = Trainer(recipe, train, val, args.seed, device, checkpoint, teacher)
     trainer.run()
     return trainer.network, train

@@ -6,6 +6,7 @@ is the same but for genes of another genetic code, and for the first codon where
 """
 
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -115,7 +116,7 @@ def _bins(start: int, end: int) -> range:
 
 
 def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
-    lines = list(lines)
+    lines = list(itertools.takewhile(lambda line: not line.startswith("##FASTA"), lines))
     # record -> its length; the line that tells it may stand behind the CDS
     circular = {
         fields[0]: int(fields[4])
@@ -123,8 +124,6 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
         if len(fields) == 9 and "is_circular=true" in fields[8].lower() and fields[4].isdigit()
     }
     for number, line in enumerate(lines, start=1):
-        if line.startswith("##FASTA"):
-            return
         if line.startswith("#") or not line.strip():
             continue
         fields = line.split("\t")

@@ -31,7 +31,7 @@ from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.files import written_whole
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import Encoder
-from virnucpro.training.frame_pool import FramePool, PackedTokens, window_scores
+from virnucpro.training.frame_pool import FramePool, PackedTokens, ranges, window_scores
 from virnucpro.training.measures import auroc
 from virnucpro.training.mlp import HIDDEN, MlpEnsemble, unscaled
 from virnucpro.training.padded_attention import padded
@@ -249,10 +249,12 @@ class Trainer:
 
     def _loss(self, windows: NDArray[np.int64]) -> Tensor:
         recipe = self._recipe
-        first, end = self._first_frame[windows], self._first_frame[windows + 1]
-        place = np.repeat(np.arange(len(windows)), end - first)
-        rows = (first - np.cumsum(end - first) + (end - first))[place] + np.arange(len(place))
+        first = self._first_frame[windows]
+        frames_of_window = self._first_frame[windows + 1] - first
+        rows = ranges(first, frames_of_window)
+        place = np.repeat(np.arange(len(windows)), frames_of_window)
         of_window = torch.from_numpy(place).to(self._device)
+        num_frames = torch.from_numpy(frames_of_window[place]).to(self._device)
         # [windows, M], columns of sum 1: a member's loss is the mean over what it learns from
         shares = self._taught[torch.from_numpy(windows).to(self._device)]
         shares = shares / shares.sum(0).clamp_min(1)
@@ -261,7 +263,6 @@ class Trainer:
         members, encoders = self.network(dna, protein, counts)  # [F, M], [F]
 
         targets = self._targets[torch.from_numpy(rows).to(self._device)]
-        num_frames = torch.bincount(of_window, minlength=len(windows))[of_window]
         of_frames = _losses(members, targets) * shares[of_window] / num_frames[:, None]
         zeros = members.new_zeros(shares.shape)
         where = of_window[:, None].expand_as(members)

@@ -109,6 +109,12 @@ class FramePool:
         return self.dna.take(rows), self.protein.take(rows), counts
 
 
+def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return start, start + 1, ... of each of n ranges, end to end: int64 [sum of lengths]."""
+    shift = starts - (np.cumsum(lengths) - lengths)
+    return np.repeat(shift, lengths) + np.arange(lengths.sum())
+
+
 class _Tokens:
     """Tokens of all sequences end to end, on the device."""
 
@@ -120,8 +126,7 @@ class _Tokens:
     def take(self, rows: NDArray[np.int64]) -> PackedTokens:
         by_length = np.argsort(self.lengths[rows], kind="stable")
         lengths = self.lengths[rows[by_length]]
-        shift = self._starts[rows[by_length]] - (np.cumsum(lengths) - lengths)
-        places = np.repeat(shift, lengths) + np.arange(lengths.sum())
+        places = ranges(self._starts[rows[by_length]], lengths)
         device = self._ids.device
         return PackedTokens(
             self._ids[torch.from_numpy(places).to(device)].long(),

@@ -90,7 +90,7 @@ def _write_network(folder: Path, name: str, chunk_bp: int, network: Network) -> 
     write_component(folder / DNABERT_S, network.dnabert_s, torch.float16)
     write_component(folder / ESM2, network.esm2, torch.float16)
     # the classifier too: 3,072 rows of 977 numbers are most of the set
-    tensors = {name: value.astype(np.float16) for name, value in network.classifier().items()}
+    tensors = {key: value.astype(np.float16) for key, value in network.classifier().items()}
     save_classifier(folder / CLASSIFIER, tensors, takes_counts=True)
     write_description(folder, _describe(folder, name, chunk_bp, network))
 
