@@ -1,11 +1,11 @@
 """How long do short reads take, from FASTA to tables? The pipeline's own scripts, stage by stage.
 
 The workload is the fork's headline: 150 bp reads, ESM-2 3B and DNABERT-S. Weights are random (the
-time does not depend on them), the classifier too. Scheduling by Nextflow is not in it: tasks of a
-stage run one after the other, embedding tasks one a GPU, CPU tasks --jobs at a time, each with the
-one BLAS thread that the pipeline gives it (conf/base.config).
+time does not depend on them), the classifier too. Scheduling by Nextflow is not in it: stages run
+one after the other, each encoder as one task a GPU, CPU tasks --jobs at a time, each with the one
+BLAS thread that the pipeline gives it (conf/base.config).
 
-    python bench/reads.py --chunks CHUNKS.fna.gz --reads 500000
+    python bench/reads.py --chunks CHUNKS.fna.gz --reads 1000000 --gpus 2
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, cycle, repeat
 from pathlib import Path
 
 import dnaio
@@ -29,7 +29,7 @@ from virnucpro.models.component import write_component
 
 READ_BP = 150
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy would start one a core
-SHARD_TOKENS = 5_000_000
+SHARD_TOKENS = 2_500_000  # some shards a GPU, so that all have about the same to do
 
 
 def main() -> None:
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--chunks", type=Path, required=True, help="FASTA to cut reads from")
     parser.add_argument("--reads", type=int, default=1_000_000)
     parser.add_argument("--size", default="3B")
+    parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=16, help="of an embedding task")
     parser.add_argument("--device", default="cuda")
@@ -57,11 +58,11 @@ def main() -> None:
     total = sum(seconds.values())
     result = {
         "what": f"{args.reads} reads of {READ_BP} bp, ESM-2 {args.size} and DNABERT-S, "
-                f"{args.precision}, 1 {args.device}",
+                f"{args.precision}, {args.gpus} {args.device}",
         "seconds": seconds, "total_s": round(total, 1), "reads_per_s": round(args.reads / total),
         "frames": rows, "called_reads": called,
     }  # fmt: skip
-    write_result(f"reads_{args.reads}", result, args, device, __doc__)
+    write_result(f"reads_{args.reads}_{args.gpus}gpu", result, args, device, __doc__)
 
 
 def write_models(
@@ -105,7 +106,7 @@ def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) ->
     def stage(name: str, *commands: list[str], jobs: int = 1) -> None:
         start = time.perf_counter()
         with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(lambda command: run(command, work), commands))
+            list(pool.map(run, commands, repeat(work), cycle(range(args.gpus))))
         seconds[name] = round(time.perf_counter() - start, 2)
         print(f"{name:12}{seconds[name]:10.1f} s, {len(commands)} tasks", flush=True)
 
@@ -121,7 +122,9 @@ def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) ->
         command += ["--encoder-sha256", sums[name]]
         if name == "dnabert_s":
             command += ["--tokenizer", str(TOKENIZER), "--tokenizer-sha256", digest(TOKENIZER)]
-        stage(name, [*command, "--frames", *(f"{s}.frames.{suffix}" for s in shards)])
+        parts = [[f"{s}.frames.{suffix}" for s in shards[i :: args.gpus]]
+                 for i in range(min(args.gpus, len(shards)))]  # fmt: skip
+        stage(name, *([*command, "--frames", *part] for part in parts), jobs=args.gpus)
     stage("classify", *(["vnp_classify.py", "--shard", s,
                          "--frames", f"{s}.frames.faa", f"{s}.frames.fna",
                          "--dnabert-s", f"{s}.dnabert_s.h5", "--esm2", f"{s}.esm2.h5",
@@ -136,11 +139,16 @@ def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) ->
     return seconds
 
 
-def run(command: list[str], work: Path) -> None:
-    """Run a script of bin/; stop when it fails. What it logs, progress too, goes to our stderr."""
+def run(command: list[str], work: Path, gpu: int) -> None:
+    """Run a script of bin/; stop when it fails. What it logs, progress too, goes to our stderr.
+
+    Args:
+        gpu: the one that it sees, if it wants any.
+    """
     script, *options = command
+    environment = os.environ | ONE_BLAS_THREAD | {"CUDA_VISIBLE_DEVICES": str(gpu)}
     done = subprocess.run([sys.executable, str(ROOT / "bin" / script), *options], cwd=work,
-                          env=os.environ | ONE_BLAS_THREAD, stdout=subprocess.DEVNULL)  # fmt: skip
+                          env=environment, stdout=subprocess.DEVNULL)  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{script}: exit status {done.returncode}")
 

@@ -1,6 +1,7 @@
 """The engine on a GPU: parity with the CPU, and bitwise invariance."""
 
 import copy
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,12 @@ def sequences():
     return ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), length)) for length in LENGTHS]
 
 
+@functools.lru_cache
+def on_cpu(model):
+    """Return what the CPU computes in float32, of one model once: it takes seconds."""
+    return vectors(model, sequences())
+
+
 def on_gpu(model, dtype):
     return copy.deepcopy(model).to("cuda", dtype)
 
@@ -61,13 +68,8 @@ def vectors(model, pool, budget=BUDGET):
 
 
 def test_float32_agrees_with_the_cpu(model):
-    pool = sequences()
-    np.testing.assert_allclose(
-        vectors(on_gpu(model, torch.float32), pool),
-        vectors(model, pool),
-        rtol=0,
-        atol=FP32_TOLERANCE,
-    )
+    found = vectors(on_gpu(model, torch.float32), sequences())
+    np.testing.assert_allclose(found, on_cpu(model), rtol=0, atol=FP32_TOLERANCE)
 
 
 def fused(model, dtype, eight_bits=False):
@@ -122,16 +124,14 @@ def cosines(found, expected):
     ],
 )
 def test_lower_precision_is_close_to_float32(model, form, floor):
-    pool = sequences()
-    found, expected = vectors(FORMS[form](model), pool), vectors(model, pool)
-    assert cosines(found, expected).min() > floor
+    found = vectors(FORMS[form](model), sequences())
+    assert cosines(found, on_cpu(model)).min() > floor
 
 
 def test_the_fused_form_is_no_less_exact_than_the_plain_one(model):
     pool = sequences()
-    expected = vectors(model, pool)
     errors = {
-        form: np.sqrt(np.mean((vectors(FORMS[form](model), pool) - expected) ** 2))
+        form: np.sqrt(np.mean((vectors(FORMS[form](model), pool) - on_cpu(model)) ** 2))
         for form in ("plain fp16", "fused fp16")
     }
     assert errors["fused fp16"] < 1.1 * errors["plain fp16"]  # a tenth: chance of rounding

@@ -46,12 +46,11 @@ class FusedESM2:
         # What the residual stream lacks before each layer norm: float32 [D], 2 a layer and the last
         self.shifts = residual_shifts(self.layers)
         self._has_epilogue = _has_epilogue(model)
-        table = model.embed_tokens.weight
-        self._table = (table.float() * TOKEN_DROPOUT_SCALE).to(table.dtype)
         with torch.inference_mode():
             first = self.layers[0]
-            normed = _normed(self._table, first.norm1, LAYER_NORM_EPS)
-            self._first_qkv = _qkv(first, normed)  # [letters, 3 * D]
+            table = model.embed_tokens.weight.float() * TOKEN_DROPOUT_SCALE
+            self._first_qkv = _qkv_table(first, _normed(table, first.norm1, LAYER_NORM_EPS))
+            self._table = table.to(first.qkv.weight.dtype)
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
@@ -125,8 +124,9 @@ class FusedDnabertS:
                 forget_weight(layer.gated)
         with torch.inference_mode():
             words = model.word_embeddings.weight.float() + model.token_type.float()
-            self._table = _normed(words, model.norm, model.config.layer_norm_eps)
-            self._first_qkv = _qkv(layers[0], self._table)  # [tokens, 3 * D]
+            table = _normed(words, model.norm, model.config.layer_norm_eps)
+            self._first_qkv = _qkv_table(layers[0], table)
+            self._table = table.to(layers[0].qkv.weight.dtype)
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
@@ -154,9 +154,18 @@ class FusedDnabertS:
 
 
 def _normed(table: Tensor, norm: nn.LayerNorm, eps: float) -> Tensor:
-    """Return the layer norm of a table [tokens, D], computed in float32."""
+    """Return the layer norm of a table float32 [tokens, D]."""
     weight, bias = norm.weight.float(), norm.bias.float()
-    return F.layer_norm(table.float(), weight.shape, weight, bias, eps).to(norm.weight.dtype)
+    return F.layer_norm(table, weight.shape, weight, bias, eps)
+
+
+def _qkv_table(layer: EsmLayer | DnabertSLayer, table: Tensor) -> Tensor:
+    """Return queries, keys and values [tokens, 3 * D] of a table float32 [tokens, D].
+
+    Rounded once: a token's rounding is the same wherever it stands, and a mean keeps it.
+    """
+    weight, bias = layer.qkv.weight, layer.qkv.bias
+    return F.linear(table, weight.float(), bias.float()).to(weight.dtype)
 
 
 def _qkv(layer: EsmLayer | DnabertSLayer, x: Tensor) -> Tensor:
