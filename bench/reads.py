@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count, cycle, repeat
+from itertools import cycle, islice, repeat
 from pathlib import Path
 
 import dnaio
@@ -85,18 +85,25 @@ def write_models(
 
 
 def write_reads(source: Path, target: Path, wanted: int) -> None:
-    """Cut overlapping reads from the sequences of a FASTA, round by round, until enough."""
+    """Cut overlapping reads from the sequences of a FASTA, round by round, until enough.
+
+    No two are the same piece: the GPU computes equal frames once.
+    """
     with dnaio.open(source) as records:
         sequences = [record.sequence for record in records]
-    number = 0
+    starts = np.random.default_rng(0).permutation(max(map(len, sequences)) - READ_BP + 1)
+    pieces = (
+        (sequence, start)
+        for start in starts.tolist()
+        for sequence in sequences
+        if start + READ_BP <= len(sequence)
+    )
     with target.open("w") as out:
-        for offset in count(0, 7):
-            for sequence in sequences:
-                start = (offset * 13) % (len(sequence) - READ_BP + 1)
-                out.write(f">read{number}\n{sequence[start : start + READ_BP]}\n")
-                number += 1
-                if number == wanted:
-                    return
+        number = 0
+        for number, (sequence, start) in enumerate(islice(pieces, wanted), 1):
+            out.write(f">read{number}\n{sequence[start : start + READ_BP]}\n")
+    if number < wanted:
+        raise SystemExit(f"{source} holds {number} different reads")
 
 
 def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -176,10 +177,13 @@ def test_the_loop_for_a_gpu_gives_the_same_vectors(model, sequences, monkeypatch
     batches = embed_module._batches(TOKENIZER, sequences, BUDGET)
     vectors = np.empty((len(sequences), 32), np.float32)
     device = torch.device("cpu")
+    turn = sys.getswitchinterval()
     for batch, result in embed_module._run_on_gpu(
         model, device, batches, TOKENIZER.filler_id, clock
     ):
         vectors[batch.rows] = result
+        assert sys.getswitchinterval() == pytest.approx(embed_module.TURN_S)
+    assert sys.getswitchinterval() == turn
     assert vectors.tobytes() == embed(model, TOKENIZER, sequences, BUDGET).vectors.tobytes()
     # begin, end, begin, end: of 2 n - 1 ticks n are between a begin and its end
     assert 0.5 < clock.busy_share() < 0.52

@@ -8,6 +8,7 @@ On a GPU one thread launches and another prepares; on a CPU each thread computes
 """
 
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,9 @@ WINDOW = 8192  # sequences that are tokenised and packed together
 EXACT_TOKEN_BUDGET = 2048  # where half precision overflowed: a few sequences, in float32
 PREPARED_BATCHES = 4  # tokenised and packed ahead of the GPU
 LAUNCHED_BATCHES = 2  # whose vectors are not fetched yet
+# Python lets a thread that computes go on for 5 ms: a thread that launches kernels, which gives the
+# interpreter away at each, would wait as long for the one that prepares (1 ms a launch, not 10 us).
+TURN_S = 5e-4
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -260,21 +264,33 @@ def _run_on_gpu(
         for batch in batches
         for ids, packed in [batch.on_host(filler_id)]
     )
-    for batch, ids, packed in _ahead(prepared, PREPARED_BATCHES):
-        begin = torch.cuda.Event(enable_timing=True)
-        begin.record()
-        with _computing(batch), torch.inference_mode():
-            packed = packed.to(device)
-            vectors = model.pool(model(ids.to(device, non_blocking=True), packed), packed)
-            host = torch.empty(vectors.shape, pin_memory=True)
-            host.copy_(vectors, non_blocking=True)
-        end = torch.cuda.Event(enable_timing=True)
-        end.record()
-        launched.append((batch, host, begin, end))
-        if len(launched) > LAUNCHED_BATCHES:
+    with _short_turns():
+        for batch, ids, packed in _ahead(prepared, PREPARED_BATCHES):
+            begin = torch.cuda.Event(enable_timing=True)
+            begin.record()
+            with _computing(batch), torch.inference_mode():
+                packed = packed.to(device)
+                vectors = model.pool(model(ids.to(device, non_blocking=True), packed), packed)
+                host = torch.empty(vectors.shape, pin_memory=True)
+                host.copy_(vectors, non_blocking=True)
+            end = torch.cuda.Event(enable_timing=True)
+            end.record()
+            launched.append((batch, host, begin, end))
+            if len(launched) > LAUNCHED_BATCHES:
+                yield fetch()
+        while launched:
             yield fetch()
-    while launched:
-        yield fetch()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let threads change over every TURN_S; before and after, as it was."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class _GpuClock:
