@@ -65,6 +65,21 @@ def test_esm2_agrees_with_the_authors(esm2_file, sequences, monkeypatch, package
     assert np.abs(found - expected).max() < TOLERANCE
 
 
+def test_threads_do_not_disturb_the_authors_code(tmp_path):
+    """fair-esm keeps the angles of the last length in the module, which all threads share."""
+    torch.manual_seed(3)
+    write_component(tmp_path / "esm2", esm2.ESM2(esm2.Config(2, 64, 4)))
+    rng = np.random.default_rng(4)
+    letters = list("ACDEFGHIKLMNPQRSTVWY")
+    many = ["".join(rng.choice(letters, n)) for n in rng.integers(20, 400, 200)]
+    engine = engine_of(tmp_path / "esm2", engine="official")
+    found = [
+        embed(engine.model, TOKENIZER, many, engine.token_budget, threads=threads).vectors
+        for threads in (1, 4)
+    ]
+    assert found[0].tobytes() == found[1].tobytes()
+
+
 def test_dnabert_s_agrees_with_its_definition(tmp_path, sequences):
     torch.manual_seed(3)
     file = tmp_path / "dnabert_s"

@@ -5,6 +5,7 @@ old transformers: the plain definition in float32, one sequence at a time, as th
 """
 
 import importlib.util
+import threading
 from typing import Any
 
 import torch
@@ -54,17 +55,23 @@ def official_engine(
 
 
 class _Official:
-    """Runs a padded model on sequences of equal length of a packed batch: without padding."""
+    """Runs a padded model on sequences of equal length of a packed batch: without padding.
+
+    One thread at a time: fair-esm's rotary embedding keeps the angles of the last length in the
+    module, as older versions of transformers do.
+    """
 
     def __init__(self, encoder: ESM2, device: torch.device) -> None:
         self.model = encoder
+        self._lock = threading.Lock()
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D]; zeros for filler."""
         hidden = torch.zeros(ids.shape[0], self.model.config.width, device=ids.device)
         for run in batch.runs:
             rows = slice(run.first_token, run.end)
-            hidden[rows] = self.hidden(ids[rows].view(run.count, run.length)).flatten(0, 1)
+            with self._lock:
+                hidden[rows] = self.hidden(ids[rows].view(run.count, run.length)).flatten(0, 1)
         return hidden
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
