@@ -42,6 +42,12 @@ ACTIVATIONS = 50
 # First Linux driver of each CUDA major version (NVIDIA, CUDA compatibility guide).
 FIRST_DRIVERS = {11: 450, 12: 525, 13: 580}
 HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that hide every GPU
+# How it is said where torch's allocator is not asked: contexts and pinned memory, cuBLAS, kernels.
+OUT_OF_MEMORY = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Triton Error [CUDA]: out of memory",
+)
 
 
 class GpuMemoryError(Exception):
@@ -146,6 +152,13 @@ def is_shared(device: torch.device) -> bool:
         return False
     free, total = torch.cuda.mem_get_info(device)
     return total - free - torch.cuda.memory_reserved(device) > (1 - MEMORY_SHARE) * total
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that GPU memory ran out; only torch's allocator has a class."""
+    if isinstance(error, (GpuMemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def fix_numerics(*, tf32: bool = False) -> None:
