@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from virnucpro.engine import device as devices
 from virnucpro.engine import load
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
@@ -184,6 +185,14 @@ def test_budget_and_room_count_the_weights_that_a_fused_form_frees(card, monkeyp
     assert engine.token_budget == budget // 2
     engine.exact()
     assert seen == [sum(weight.numel() for weight in tiny("esm2").parameters())]
+
+
+def test_the_version_of_flash_attention_is_in_the_key(card, monkeypatch):
+    monkeypatch.setattr(attention.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(devices, "version", lambda name: f"version of {name}")
+    flash = on_card("esm2", "fp16", monkeypatch, attention_name="flash").numerics
+    assert flash["attention"] == "flash" and flash["flash-attn"] == "version of flash-attn"
+    assert "flash-attn" not in on_card("esm2", "fp16", monkeypatch).numerics
 
 
 def test_8_bits_need_a_card_that_has_them(card, monkeypatch):

@@ -27,6 +27,7 @@ DTYPES = {
 DEVICE_CHOICES = ("auto", "cpu", "cuda")
 PRECISION_CHOICES = ("auto", *DTYPES)
 CPU_PRECISIONS = ("fp32", "bf16")
+TF32_CAPABILITY = (8, 0)
 
 # Tokens of a batch on a CPU: of 1024, 2048 and 4096 within 10 % of the best (compact model, 2
 # cores), and a short run wastes little filler.
@@ -124,12 +125,15 @@ def _driver_cuda() -> int:
 def choose_precision(name: str, device: torch.device) -> str:
     """Return a key of DTYPES; auto is fp16 on a GPU and fp32 on a CPU.
 
-    Raises: InputError for what a CPU cannot do, or would do slowly.
+    Raises: InputError for what a CPU cannot do, or would do slowly, and for tf32 on a GPU that
+        has none and would compute in fp32 under that name.
     """
     if name == "auto":
         return "fp16" if device.type == "cuda" else "fp32"
     if device.type == "cpu" and name not in CPU_PRECISIONS:
         raise InputError(f"--precision {name}: a CPU computes in fp32 or bf16. Use auto or fp32.")
+    if name == "tf32" and torch.cuda.get_device_capability(device) < TF32_CAPABILITY:
+        raise InputError("--precision tf32: needs compute capability 8.0 or newer. Use fp32.")
     return name
 
 
@@ -171,13 +175,19 @@ def fix_numerics(*, tf32: bool = False) -> None:
 
 
 def numerics_key(
-    device: torch.device, precision: str, token_budget: int, path: str, attention: str
+    device: torch.device,
+    precision: str,
+    token_budget: int,
+    path: str,
+    attention: str,
+    package: str | None = None,
 ) -> dict[str, str | int]:
     """Return all that a vector's last bits depend on, beside the sequence and the weights.
 
     Args:
         path: which forward pass: plain, in place, fused or official.
         attention: its back end.
+        package: the distribution whose code computes, beside torch and Triton.
     """
     key: dict[str, str | int] = {
         "attention": attention,
@@ -187,6 +197,8 @@ def numerics_key(
         "token_budget": token_budget,
         "torch": str(torch.__version__),
     }
+    if package:
+        key[package] = version(package)
     if device.type == "cuda":
         card = torch.cuda.get_device_properties(device)
         # cuBLAS chooses by the number of multiprocessors too
