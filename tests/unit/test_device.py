@@ -109,10 +109,18 @@ def test_the_key_names_everything_and_is_json():
     assert key["device"].startswith("cpu ") and key["token_budget"] == 2048
 
 
-def test_tensor_float_32_is_switched_off():
-    torch.backends.cuda.matmul.allow_tf32 = True
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "allow_tf32",
+        "allow_fp16_reduced_precision_reduction",
+        "allow_bf16_reduced_precision_reduction",
+    ],
+)
+def test_sums_of_lower_precision_are_switched_off(switch):
+    setattr(torch.backends.cuda.matmul, switch, True)
     devices.fix_numerics()
-    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not getattr(torch.backends.cuda.matmul, switch)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,30 @@ def test_a_small_card_has_a_smaller_budget(card, monkeypatch):
     assert on_card("esm2", "fp16", monkeypatch).token_budget == 33792 // 2
 
 
+@pytest.mark.parametrize(
+    "spare_bytes, budget",
+    [(1, 33792), (-1, 33792 // 2)],  # beside weights and one batch
+)
+def test_the_weights_take_a_part_of_the_memory(card, monkeypatch, spare_bytes, budget):
+    weights = 2 * sum(weight.numel() for weight in tiny("esm2").parameters())
+    batch = 33792 * 50 * 32 * 2
+    card.total_memory = (weights + batch + spare_bytes) / 0.8
+    assert on_card("esm2", "fp16", monkeypatch).token_budget == budget
+
+
+@pytest.mark.parametrize(
+    "device, total_bytes, expected",
+    [
+        (CUDA, 1001 * 6 / 0.8, CUDA),  # 1000 weights in fp16, and again in float32
+        (CUDA, 999 * 6 / 0.8, CPU),
+        (CPU, 0, CPU),
+    ],
+)
+def test_the_exact_model_goes_where_there_is_room(card, device, total_bytes, expected):
+    card.total_memory = total_bytes
+    assert load._device_with_room(1000, torch.float16, device) == expected
+
+
 def test_8_bits_on_a_gpu_have_a_path_of_their_own(card, monkeypatch):
     monkeypatch.setattr(fused_fp8, "FusedESM2Fp8", lambda encoder: ("8 bits", encoder))
     engine = on_card("esm2", "fp8", monkeypatch)
