@@ -65,6 +65,8 @@ def test_each_option_reaches_the_tasks_and_reruns_them(shared_pipeline: Pipeline
         found = numerics(run)
         for place, name in enumerate(("dnabert_s", "esm2")):
             own = {key: values[place] for key, values in changed.items()}
+            has_version = found[name].pop("fair-esm", None) is not None
+            assert has_version == (own.get("path") == "official esm"), options
             assert found[name] == {**standard[name], **own}, options
         assert run.processes("COMPLETED") >= EMBED, options
         assert not run.processes("COMPLETED") & {"SPLIT", "TRANSLATE"}, options

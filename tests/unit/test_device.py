@@ -92,6 +92,14 @@ def test_a_precision_that_a_cpu_lacks_is_refused(name):
         devices.choose_precision(name, CPU)
 
 
+def test_tf32_is_refused_where_it_would_be_fp32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    with pytest.raises(InputError, match="tf32: needs compute capability 8.0 or newer. Use fp32"):
+        devices.choose_precision("tf32", CUDA)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert devices.choose_precision("tf32", CUDA) == "tf32"
+
+
 def test_the_key_names_everything_and_is_json():
     key = devices.numerics_key(CPU, "fp32", 2048, "plain", "sdpa")
     assert set(key) == {
@@ -101,10 +109,18 @@ def test_the_key_names_everything_and_is_json():
     assert key["device"].startswith("cpu ") and key["token_budget"] == 2048
 
 
-def test_tensor_float_32_is_switched_off():
-    torch.backends.cuda.matmul.allow_tf32 = True
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "allow_tf32",
+        "allow_fp16_reduced_precision_reduction",
+        "allow_bf16_reduced_precision_reduction",
+    ],
+)
+def test_sums_of_lower_precision_are_switched_off(switch):
+    setattr(torch.backends.cuda.matmul, switch, True)
     devices.fix_numerics()
-    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not getattr(torch.backends.cuda.matmul, switch)
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,20 @@ def test_a_vector_that_overflows_is_computed_again_alone_in_float32(tiny, caplog
     half = esm2.ESM2(tiny.config).half().eval()
     half.load_state_dict(tiny.state_dict())
     wide = copy.deepcopy(half).float()
-    result = embed(half, TOKENIZER, ["MKV", "WWW"], 64, exact=lambda: wide).vectors
+    result = embed(half, TOKENIZER, ["MKV", "WWW"], 64, exact=lambda: wide)
     assert "2 of 2 vectors overflowed" in caplog.text
-    assert result.tobytes() == vectors(half.float(), ["MKV", "WWW"], budget=64).tobytes()
+    assert result.recomputed.tolist() == [True, True]
+    expected = vectors(half.float(), ["MKV", "WWW"], budget=64)
+    assert result.vectors.tobytes() == expected.tobytes()
+
+
+def test_a_vector_that_overflows_in_float32_too_is_named_as_the_user_knows_it(tiny):
+    half, wide = copy.deepcopy(tiny).half(), copy.deepcopy(tiny)
+    for model in (half, wide):
+        model.embed_tokens.weight.data[esm2.ALPHABET.index("W")] = float("inf")
+    with pytest.raises(InputError, match="sequence c_chunk_1R2: its vector is not finite"):
+        names = ["c_chunk_1F1", "c_chunk_1R2"]
+        embed(half, TOKENIZER, ["MKV", "MW"], 64, names=names, exact=lambda: wide)
 
 
 def test_a_vector_that_is_not_finite_in_float32_is_an_error_naming_the_sequence(tiny):

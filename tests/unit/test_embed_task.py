@@ -194,13 +194,39 @@ def test_a_sequence_too_long_for_the_card_is_named(
     assert ("take a GPU with more memory or --device cpu, or leave it out" in error) != is_shared
 
 
-def test_running_out_of_memory_while_loading_has_that_status_too(folder, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory"),  # no room for a context
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+    ],
+)
+@pytest.mark.parametrize("place", ["while loading", "in a batch"])
+def test_running_out_of_memory_has_that_status_however_it_is_said(
+    folder, monkeypatch, capsys, error, place
+):
     def run_out(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
-    monkeypatch.setattr(embed_task, "load_engine", run_out)
+    if place == "while loading":
+        monkeypatch.setattr(embed_task, "load_engine", run_out)
+    else:
+        monkeypatch.setattr(InPlaceESM2, "__call__", run_out)
     assert run_esm2(arguments("esm2", "a.frames.faa")) == 75
-    assert "CUDA out of memory" in capsys.readouterr().err
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "GPU memory ran out" in told and f"({error})" in told
+    assert told.endswith("Another program may hold it: try again elsewhere or later.")
+
+
+def test_any_other_error_of_a_batch_keeps_its_traceback(folder, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(InPlaceESM2, "__call__", fail)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        run_esm2(arguments("esm2", "a.frames.faa"))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from virnucpro.engine import device as devices
 from virnucpro.engine import load
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
@@ -126,6 +127,30 @@ def test_a_small_card_has_a_smaller_budget(card, monkeypatch):
     assert on_card("esm2", "fp16", monkeypatch).token_budget == 33792 // 2
 
 
+@pytest.mark.parametrize(
+    "spare_bytes, budget",
+    [(1, 33792), (-1, 33792 // 2)],  # beside weights and one batch
+)
+def test_the_weights_take_a_part_of_the_memory(card, monkeypatch, spare_bytes, budget):
+    weights = 2 * sum(weight.numel() for weight in tiny("esm2").parameters())
+    batch = 33792 * 50 * 32 * 2
+    card.total_memory = (weights + batch + spare_bytes) / 0.8
+    assert on_card("esm2", "fp16", monkeypatch).token_budget == budget
+
+
+@pytest.mark.parametrize(
+    "device, total_bytes, expected",
+    [
+        (CUDA, 1001 * 6 / 0.8, CUDA),  # 1000 weights in fp16, and again in float32
+        (CUDA, 999 * 6 / 0.8, CPU),
+        (CPU, 0, CPU),
+    ],
+)
+def test_the_exact_model_goes_where_there_is_room(card, device, total_bytes, expected):
+    card.total_memory = total_bytes
+    assert load._device_with_room(1000, torch.float16, device) == expected
+
+
 def test_8_bits_on_a_gpu_have_a_path_of_their_own(card, monkeypatch):
     monkeypatch.setattr(fused_fp8, "FusedESM2Fp8", lambda encoder: ("8 bits", encoder))
     engine = on_card("esm2", "fp8", monkeypatch)
@@ -184,6 +209,14 @@ def test_budget_and_room_count_the_weights_that_a_fused_form_frees(card, monkeyp
     assert engine.token_budget == budget // 2
     engine.exact()
     assert seen == [sum(weight.numel() for weight in tiny("esm2").parameters())]
+
+
+def test_the_version_of_flash_attention_is_in_the_key(card, monkeypatch):
+    monkeypatch.setattr(attention.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(devices, "version", lambda name: f"version of {name}")
+    flash = on_card("esm2", "fp16", monkeypatch, attention_name="flash").numerics
+    assert flash["attention"] == "flash" and flash["flash-attn"] == "version of flash-attn"
+    assert "flash-attn" not in on_card("esm2", "fp16", monkeypatch).numerics
 
 
 def test_8_bits_need_a_card_that_has_them(card, monkeypatch):

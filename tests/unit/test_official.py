@@ -1,6 +1,7 @@
 """`--engine official`: the authors' own forward passes give the vectors that ours gives."""
 
 import dataclasses
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import pytest
@@ -46,23 +47,43 @@ def vectors(engine, sequences):
     return embed(engine.model, TOKENIZER, sequences, engine.token_budget).vectors
 
 
-def hide(package, monkeypatch):
-    find = official.importlib.util.find_spec
-    monkeypatch.setattr(
-        official.importlib.util, "find_spec", lambda name: None if name == package else find(name)
-    )
+def hide(monkeypatch, *distributions):
+    """Hide distributions; a package esm stays there, as that of another distribution."""
+
+    def look(name):
+        if name in distributions:
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(official.importlib.metadata, "version", look)
 
 
-@pytest.mark.parametrize("package", ["esm", "transformers"])
-def test_esm2_agrees_with_the_authors(esm2_file, sequences, monkeypatch, package):
-    if package == "transformers":
-        hide("esm", monkeypatch)
+@pytest.mark.parametrize("distribution", official.PACKAGES)
+def test_esm2_agrees_with_the_authors(esm2_file, sequences, monkeypatch, distribution):
+    if distribution == "transformers":
+        hide(monkeypatch, "fair-esm")
     theirs = engine_of(esm2_file, engine="official")
-    assert theirs.numerics["path"] == f"official {package}"
+    assert theirs.numerics["path"] == f"official {official.PACKAGES[distribution]}"
     assert theirs.numerics["attention"] == "official"
+    assert theirs.numerics[distribution] == version(distribution)
     found, expected = vectors(theirs, sequences), vectors(engine_of(esm2_file), sequences)
     assert expected.std() > 0.3
     assert np.abs(found - expected).max() < TOLERANCE
+
+
+def test_threads_do_not_disturb_the_authors_code(tmp_path):
+    """fair-esm keeps the angles of the last length in the module, which all threads share."""
+    torch.manual_seed(3)
+    write_component(tmp_path / "esm2", esm2.ESM2(esm2.Config(2, 64, 4)))
+    rng = np.random.default_rng(4)
+    letters = list("ACDEFGHIKLMNPQRSTVWY")
+    many = ["".join(rng.choice(letters, n)) for n in rng.integers(20, 400, 200)]
+    engine = engine_of(tmp_path / "esm2", engine="official")
+    found = [
+        embed(engine.model, TOKENIZER, many, engine.token_budget, threads=threads).vectors
+        for threads in (1, 4)
+    ]
+    assert found[0].tobytes() == found[1].tobytes()
 
 
 def test_dnabert_s_agrees_with_its_definition(tmp_path, sequences):
@@ -84,6 +105,6 @@ def test_what_the_official_engine_cannot_do_is_refused(esm2_file, monkeypatch):
         engine_of(esm2_file, engine="official", attention_name="sdpa")
     with pytest.raises(InputError, match="Leave --token-budget away"):
         engine_of(esm2_file, engine="official", budget=4096)
-    monkeypatch.setattr(official.importlib.util, "find_spec", lambda name: None)
+    hide(monkeypatch, *official.PACKAGES)
     with pytest.raises(InputError, match="needs fair-esm or transformers. Install one of them"):
         engine_of(esm2_file, engine="official")

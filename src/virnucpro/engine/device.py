@@ -27,6 +27,7 @@ DTYPES = {
 DEVICE_CHOICES = ("auto", "cpu", "cuda")
 PRECISION_CHOICES = ("auto", *DTYPES)
 CPU_PRECISIONS = ("fp32", "bf16")
+TF32_CAPABILITY = (8, 0)
 
 # Tokens of a batch on a CPU: of 1024, 2048 and 4096 within 10 % of the best (compact model, 2
 # cores), and a short run wastes little filler.
@@ -42,6 +43,12 @@ ACTIVATIONS = 50
 # First Linux driver of each CUDA major version (NVIDIA, CUDA compatibility guide).
 FIRST_DRIVERS = {11: 450, 12: 525, 13: 580}
 HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that hide every GPU
+# How it is said where torch's allocator is not asked: contexts and pinned memory, cuBLAS, kernels.
+OUT_OF_MEMORY = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Triton Error [CUDA]: out of memory",
+)
 
 
 class GpuMemoryError(Exception):
@@ -118,12 +125,15 @@ def _driver_cuda() -> int:
 def choose_precision(name: str, device: torch.device) -> str:
     """Return a key of DTYPES; auto is fp16 on a GPU and fp32 on a CPU.
 
-    Raises: InputError for what a CPU cannot do, or would do slowly.
+    Raises: InputError for what a CPU cannot do, or would do slowly, and for tf32 on a GPU that
+        has none and would compute in fp32 under that name.
     """
     if name == "auto":
         return "fp16" if device.type == "cuda" else "fp32"
     if device.type == "cpu" and name not in CPU_PRECISIONS:
         raise InputError(f"--precision {name}: a CPU computes in fp32 or bf16. Use auto or fp32.")
+    if name == "tf32" and torch.cuda.get_device_capability(device) < TF32_CAPABILITY:
+        raise InputError("--precision tf32: needs compute capability 8.0 or newer. Use fp32.")
     return name
 
 
@@ -148,6 +158,13 @@ def is_shared(device: torch.device) -> bool:
     return total - free - torch.cuda.memory_reserved(device) > (1 - MEMORY_SHARE) * total
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that GPU memory ran out; only torch's allocator has a class."""
+    if isinstance(error, (GpuMemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 def fix_numerics(*, tf32: bool = False) -> None:
     """Set torch's process-wide switches so that a kernel is chosen by shape and precision alone."""
     torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -158,13 +175,19 @@ def fix_numerics(*, tf32: bool = False) -> None:
 
 
 def numerics_key(
-    device: torch.device, precision: str, token_budget: int, path: str, attention: str
+    device: torch.device,
+    precision: str,
+    token_budget: int,
+    path: str,
+    attention: str,
+    package: str | None = None,
 ) -> dict[str, str | int]:
     """Return all that a vector's last bits depend on, beside the sequence and the weights.
 
     Args:
         path: which forward pass: plain, in place, fused or official.
         attention: its back end.
+        package: the distribution whose code computes, beside torch and Triton.
     """
     key: dict[str, str | int] = {
         "attention": attention,
@@ -174,6 +197,8 @@ def numerics_key(
         "token_budget": token_budget,
         "torch": str(torch.__version__),
     }
+    if package:
+        key[package] = version(package)
     if device.type == "cuda":
         card = torch.cuda.get_device_properties(device)
         # cuBLAS chooses by the number of multiprocessors too

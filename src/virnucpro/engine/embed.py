@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from virnucpro.engine.device import GpuMemoryError, SequenceTooLongError
+from virnucpro.engine.device import GpuMemoryError, SequenceTooLongError, is_out_of_memory
 from virnucpro.engine.packing import PackedBatch, pack, packed_batch
 from virnucpro.errors import InputError
 from virnucpro.models.dnabert_s import DnabertS
@@ -218,7 +218,9 @@ def _computing(batch: _Batch) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise _OutOfMemoryError(str(error).splitlines()[0], batch) from error
 
 

@@ -31,6 +31,7 @@ from virnucpro.sequences.frames_file import read_frames
 LIBRARY = ("embeddings", "engine", "kernels", "models", "sequences")
 VERSIONS = ("torch", "tokenizers", "safetensors", "h5py", "dnaio")
 EXIT_GPU_MEMORY = 75  # the pipeline tries again elsewhere
+MAY_BE_HELD = "Another program may hold it: try again elsewhere or later."
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,13 @@ def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) 
     os.environ.setdefault("RAYON_NUM_THREADS", str(args.threads))  # of the tokenizer
     try:
         return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
-    except (devices.GpuMemoryError, torch.OutOfMemoryError) as error:
-        print(f"{Path(sys.argv[0]).stem}: error: {error}", file=sys.stderr)
+    except (devices.GpuMemoryError, RuntimeError) as error:
+        if not devices.is_out_of_memory(error):
+            raise
+        text = str(error)
+        if not isinstance(error, devices.GpuMemoryError):  # not of a batch: while loading
+            text = f"GPU memory ran out ({text.splitlines()[0]}). {MAY_BE_HELD}"
+        print(f"{Path(sys.argv[0]).stem}: error: {text}", file=sys.stderr)
         return EXIT_GPU_MEMORY
 
 
@@ -200,9 +206,7 @@ def embed_within_memory(
                         f"{error} A sequence cannot be split: take a GPU with more memory or "
                         "--device cpu, or leave it out."
                     ) from error
-                raise devices.GpuMemoryError(
-                    f"{error} Another program may hold it: try again elsewhere or later."
-                ) from error
+                raise devices.GpuMemoryError(f"{error} {MAY_BE_HELD}") from error
             log.warning("%s Beginning again with half of them.", error)
         # not above, where the error still holds the tensors of its batch
         engine = engine.with_budget(engine.token_budget // 2)

@@ -103,7 +103,8 @@ def load_engine(
     def exact() -> Model:
         return load_component(path, sha256, _device_with_room(num_weights, dtype, device))
 
-    numerics = numerics_key(device, precision, budget, path_name, encoder.attention)
+    package = "flash-attn" if encoder.attention == "flash" else None
+    numerics = numerics_key(device, precision, budget, path_name, encoder.attention, package)
     return Engine(encoder, model, budget, numerics, exact)
 
 

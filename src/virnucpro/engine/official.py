@@ -4,7 +4,8 @@ ESM-2: the package fair-esm, else transformers, in float32. DNABERT-S, whose pub
 old transformers: the plain definition in float32, one sequence at a time, as the original ran it.
 """
 
-import importlib.util
+import importlib.metadata
+import threading
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from virnucpro.models.esm2 import (
 )
 
 BUDGET = 2048  # tokens of a batch, as in the original
+# Distributions and their packages, the first choice first. Another distribution has a package esm.
+PACKAGES = {"fair-esm": "esm", "transformers": "transformers"}
 ONE_AT_A_TIME = 1  # a longer sequence has a batch of its own
 
 
@@ -44,27 +47,42 @@ def official_engine(
         encoder.attention = "reference"
         numerics = numerics_key(device, precision, ONE_AT_A_TIME, "official", "reference")
         return Engine(encoder, encoder, ONE_AT_A_TIME, numerics, lambda: encoder)
-    packages = [name for name in ("esm", "transformers") if importlib.util.find_spec(name)]
-    if not packages:
+    name = next(filter(_is_installed, PACKAGES), "")
+    if not name:
         raise InputError("--engine official: needs fair-esm or transformers. Install one of them.")
-    make = _FairEsm if packages[0] == "esm" else _Transformers
+    make = _FairEsm if name == "fair-esm" else _Transformers
     model = make(encoder, device)
-    numerics = numerics_key(device, precision, BUDGET, f"official {packages[0]}", "official")
+    path = f"official {PACKAGES[name]}"
+    numerics = numerics_key(device, precision, BUDGET, path, "official", name)
     return Engine(encoder, model, BUDGET, numerics, lambda: model)
 
 
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 class _Official:
-    """Runs a padded model on sequences of equal length of a packed batch: without padding."""
+    """Runs a padded model on sequences of equal length of a packed batch: without padding.
+
+    One thread at a time: fair-esm's rotary embedding keeps the angles of the last length in the
+    module, as older versions of transformers do.
+    """
 
     def __init__(self, encoder: ESM2, device: torch.device) -> None:
         self.model = encoder
+        self._lock = threading.Lock()
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D]; zeros for filler."""
         hidden = torch.zeros(ids.shape[0], self.model.config.width, device=ids.device)
         for run in batch.runs:
             rows = slice(run.first_token, run.end)
-            hidden[rows] = self.hidden(ids[rows].view(run.count, run.length)).flatten(0, 1)
+            with self._lock:
+                hidden[rows] = self.hidden(ids[rows].view(run.count, run.length)).flatten(0, 1)
         return hidden
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:

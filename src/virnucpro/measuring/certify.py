@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from virnucpro.calls.classifier import load_classifier
 from virnucpro.calls.frame_counts import frame_counts
-from virnucpro.engine.device import GpuMemoryError
+from virnucpro.engine.device import GpuMemoryError, is_out_of_memory
 from virnucpro.engine.embed_task import LIBRARY, embed_within_memory, load_tokenizer
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
@@ -135,7 +135,9 @@ def _vectors(
         names = [str(n + 1) for n in range(len(sequences))]
         threads = torch.get_num_threads()
         result, engine = embed_within_memory(engine, tokens, sequences, names, threads)
-    except (GpuMemoryError, torch.OutOfMemoryError) as error:
+    except (GpuMemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise InputError(f"{role} in {precision}: {str(error).splitlines()[0]}") from error
     return result.vectors, engine.numerics
 

@@ -15,7 +15,7 @@ from itertools import count
 
 import torch
 
-from virnucpro.engine.device import MIN_TOKEN_BUDGET, GpuMemoryError
+from virnucpro.engine.device import MIN_TOKEN_BUDGET, GpuMemoryError, is_out_of_memory
 from virnucpro.engine.embed import embed
 from virnucpro.engine.load import Engine
 from virnucpro.errors import InputError
@@ -147,7 +147,9 @@ def measure(
         try:
             result = embed(engine.model, tokenizer, sequences, setting.token_budget,
                            threads=setting.threads, exact=engine.exact)  # fmt: skip
-        except (GpuMemoryError, torch.OutOfMemoryError):
+        except (GpuMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             return Measured(setting, 0.0, _peak_gib(device), 0.0)
         if not is_warm:
             is_warm = True
