@@ -55,7 +55,7 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
     assert "\nSample prot: vnp_split: error: protein.faa, record 2 (prot): letter 'F'" in run.output
     assert "looks like protein" in run.output
     assert "not.fasta: is neither FASTA, FASTQ nor BAM" in run.output
-    assert "cut.fa.gz, after record" in run.output
+    assert "cut.fa.gz, before its first record: cannot be read to its end" in run.output
     assert "cut short or damaged" in run.output
     assert "3 of 8 samples have no result: prot, not, cut." in run.output
     assert not any((run.outdir / name).exists() for name in ("prot", "not", "cut"))
