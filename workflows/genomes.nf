@@ -1,5 +1,5 @@
 // --input of --workflow train: the sheet of labelled genomes, and the model set that comes of it.
-include { bare ; resolve ; sampleName } from './samples'
+include { bare ; readRows ; resolve ; sampleName } from './samples'
 
 def neededColumns() {
     ['id', 'fasta', 'label', 'class', 'group']
@@ -13,18 +13,14 @@ def readGenomes(input, training_frames, launch_dir) {
         error("--input ${input}: there is no such file. Training takes a sheet, CSV or TSV: ${neededColumns().join(',')}[,annotation][,split].")
     }
     def header = sheet.readLines() ? sheet.readLines()[0] : ''
-    def separator = header.contains('\t') ? '\t' : ','
-    def columns = header.split(separator).collect { c -> bare(c).replace('"', '') }
+    def columns = header.split(/[,\t]/).collect { c -> bare(c).replace('"', '') }
     def lost = neededColumns() - columns
     def others = columns - neededColumns() - ['annotation', 'split']
     if (lost || others) {
         def wrong = [lost ? "is without ${lost.join(', ')}" : '', others ? "has the unknown ${others.join(', ')}" : ''].findAll().join(' and ')
         error("--input ${sheet}: the first line of a training sheet names the columns ${neededColumns().join(', ')}, and may name annotation and split; this one ${wrong}.")
     }
-    def rows = sheet.splitCsv(header: true, sep: separator, strip: true, quote: '"').collect { row ->
-        row.collectEntries { name, value -> [bare(name), bare(value)] }
-    }
-    def faults = rows ? [] : ['the sheet has no rows']
+    def (rows, faults) = readRows(sheet)
     def genomes = rows.withIndex().collect { row, n ->
         def where = "row ${n + 1} (${row.id ?: 'no id'})"
         faults += rowFaults(row, training_frames).collect { fault -> "${where}: ${fault}" }

@@ -36,11 +36,7 @@ def sampleOf(path) {
 
 // Reads a CSV or TSV sheet; all faulty rows are reported together.
 def readSheet(sheet, launch_dir) {
-    def separator = sheet.readLines()[0].contains('\t') ? '\t' : ','
-    def rows = sheet.splitCsv(header: true, sep: separator, strip: true, quote: '"').collect { row ->
-        row.collectEntries { name, value -> [bare(name), bare(value)] }
-    }
-    def faults = rows ? [] : ['the sheet has no rows']
+    def (rows, faults) = readRows(sheet)
     def samples = [:]
     (rows ? rows[0].keySet() : []).findAll { name -> name ==~ /(?i)(input|fastq|mates?|reads?|r)_?-?2/ && name != 'input_2' }.each { name ->
         faults << "column ${name}: mates stand in the column input_2"
@@ -56,6 +52,10 @@ def readSheet(sheet, launch_dir) {
         def paths = [row.input, row.input_2].findAll { p -> p }.collect { p -> resolve(p, sheet, launch_dir) ?: [lost: p] }
         paths.findAll { p -> p instanceof Map }.each { p ->
             faults << "${where}: ${p.lost} is neither beside the sheet nor in the launch folder"
+        }
+        def together = (samples[row.sample]?.files ?: []) + paths
+        paths.findAll { p -> !(p instanceof Map) && together.count(p) > 1 }.unique().each { p ->
+            faults << "${where}: ${p.name} stands twice in this sample"
         }
         def columns = row.findAll { name, _value -> !(name in ['sample', 'input', 'input_2']) }
         def sample = samples.get(row.sample, [id: row.sample, files: [], ends: '', columns: columns])
@@ -97,6 +97,34 @@ def sampleName() {
 
 def reservedNames() {
     return ['summary.tsv', 'pipeline_info']
+}
+
+// Reads a sheet, of samples or of genomes: [rows, faults], a map column -> cell for each row that is not
+// blank, and what is wrong with the shape. A comma too many would put cells under wrong columns in silence.
+def readRows(sheet) {
+    def cells = cellsOf(sheet, sheet.readLines()[0]?.contains('\t') ? '\t' : ',')
+    def columns = cells ? cells[0].collect { name -> name.replace('"', '') } : []
+    def faults = columns.countBy { name -> name }.findAll { name, n -> name && n > 1 }.keySet().collect { name -> "more than one column is called ${name}" }
+    if (cells.size() < 2) {
+        faults << 'the sheet has no rows'
+    }
+    def rows = cells.drop(1).withIndex().collect { row, n ->
+        if (row.drop(columns.size()).any()) {
+            faults << "row ${n + 1} (${row[0]}): ${row.size()} cells, but ${columns.size()} columns. Put a cell with a comma in double quotes"
+        }
+        [columns, row + [''] * columns.size()].transpose().collectEntries()
+    }
+    return [rows, faults]
+}
+
+// Returns the cells of each line that is not blank.
+def cellsOf(sheet, separator) {
+    try {
+        return sheet.splitCsv(sep: separator, strip: true, quote: '"').collect { row -> row.collect { cell -> bare(cell) } }
+    }
+    catch (IllegalStateException fault) { // an unclosed quote
+        error("--input ${sheet}: ${fault.message}. Close the quote, or remove it.")
+    }
 }
 
 // A cell without blanks and byte order mark.

@@ -20,8 +20,9 @@ def publishSummary(samples, summaries, made_by, outdir) {
     def done = samples.findAll { s -> tables[s.id] }
     if (done) {
         def counts = [tables[done[0].id][0] as List] + done.collect { s -> tables[s.id][1] as List }
-        def columns = [samples[0].columns.keySet() as List] + done.collect { s -> s.columns.values() as List }
-        def models = [['model_set', 'model_set_digest']] + done.collect { [made_by.model_set.replaceAll(/\s/, ' '), made_by.model_set_digest] }
+        def ours = counts[0] + ['model_set', 'model_set_digest']
+        def columns = [samples[0].columns.keySet().collect { name -> name in ours ? "sheet_${name}".toString() : name }] + done.collect { s -> s.columns.values() as List }
+        def models = [ours.takeRight(2)] + done.collect { [made_by.model_set.replaceAll(/\s/, ' '), made_by.model_set_digest] }
         def rows = [counts, models, columns].transpose().collect { parts -> parts.flatten().join('\t') }
         writeWhole(file("${outdir}/summary.tsv"), rows.join('\n') + '\n')
         println(aligned([counts, columns].transpose().collect { parts -> parts.flatten() }))

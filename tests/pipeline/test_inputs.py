@@ -32,14 +32,14 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
     (folder / "stops.fa").write_text(
         ">s\n" + "TAATTAATTAA" * 30 + "\n>none\n\n>tiny\nAC\n>n\n" + "N" * 90
     )
-    (folder / "protein.faa").write_text(">prot\nMVTFETVMEIKILHKQGMSSRAIARELG\n")
+    (folder / "protein.faa").write_text(">dna\nACGT\n>prot\nMVTFETVMEIKILHKQGMSSRAIARELG\n")
     (folder / "not.fasta").write_text("ssc")
     with gzip.open(folder / "whole.gz", "wb") as stream:
         stream.write(b">z\n" + OPEN_FRAME.encode() * 500)
     (folder / "cut.fa.gz").write_bytes((folder / "whole.gz").read_bytes()[:-20])
     (folder / "sheet.tsv").write_text(
-        "sample\tinput\tinput_2\n"
-        'odd\tit\'s `touch planted` "q".fa\t\n'
+        "sample\tinput\tinput_2\tviral\n"
+        'odd\tit\'s `touch planted` "q".fa\t\tyes\n'
         "pairs\tr1.fq\tr2.fq\n"
         "odd\tsecond\t\n"
         "bam\treads.bin\t\n"
@@ -52,10 +52,10 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
     run = pipeline.run("--input", "data here/sheet.tsv")
     assert run.status == 1
     assert not list(pipeline.folder.rglob("planted"))
-    assert "protein.faa, record 1 (prot): letter 'F'" in run.output
+    assert "\nSample prot: vnp_split: error: protein.faa, record 2 (prot): letter 'F'" in run.output
     assert "looks like protein" in run.output
     assert "not.fasta: is neither FASTA, FASTQ nor BAM" in run.output
-    assert "cut.fa.gz, after record" in run.output
+    assert "cut.fa.gz, before its first record: cannot be read to its end" in run.output
     assert "cut short or damaged" in run.output
     assert "3 of 8 samples have no result: prot, not, cut." in run.output
     assert not any((run.outdir / name).exists() for name in ("prot", "not", "cut"))
@@ -75,9 +75,10 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
         row.split("\t")[-1] for row in run.table("stops", "sequences.tsv").decode().splitlines()
     ]
     assert reasons == ["reason", "no_open_frame", "empty", "too_short", "no_codon"]
-    assert [row.split("\t")[0] for row in (run.outdir / "summary.tsv").read_text().splitlines()] == [
-        "sample", "odd", "pairs", "bam", "empty", "stops",
-    ]  # fmt: skip
+    summary = [row.split("\t") for row in (run.outdir / "summary.tsv").read_text().splitlines()]
+    assert [row[0] for row in summary] == ["sample", "odd", "pairs", "bam", "empty", "stops"]
+    assert [row[-1] for row in summary[:3]] == ["sheet_viral", "yes", ""]
+    assert summary[0].count("viral") == 1
 
 
 def test_no_open_frame_at_all_is_a_valid_run_without_gpu_tasks_and_chunk_length_counts(
@@ -123,6 +124,16 @@ REFUSED = [
      ["a samplesheet's first line names the columns sample and input", "sample, fastq_1"]),
     ("p$1.fa", ">x\nACG\n",
      ["p$1.fa: Nextflow cannot stage a file with a dollar sign in its name"]),
+    ("shape.csv", f"sample,input,input_2,site,site\ns,{DEMO}/contigs_a.fa.gz,,Lake, north\n"
+     f"t,{DEMO}/contigs_a.fa.gz\nu,{DEMO}/contigs_b.fa.gz,,Lake, north, east\n",
+     ["more than one column is called site",
+      "row 3 (u): 6 cells, but 5 columns. Put a cell with a comma in double quotes"]),
+    ("same.csv", f"sample,input,input_2\ns,{DEMO}/reads_1.fastq.gz,{DEMO}/reads_1.fastq.gz\n"
+     f"t,{DEMO}/contigs_b.fa.gz\nt,{DEMO}/contigs_b.fa.gz\n",
+     ["row 1 (s): reads_1.fastq.gz stands twice in this sample",
+      "row 3 (t): contigs_b.fa.gz stands twice in this sample"]),
+    ("quote.csv", f'sample,input\ns,"{DEMO}/contigs_a.fa.gz\n',
+     ["quote.csv: Missing double-quote termination", "Close the quote, or remove it."]),
     ("folder", None, ["is a folder. Give a samplesheet, a file, or a quoted glob"]),
     ("lost*.fa", "", ["no such file, and no file matches it as a pattern."]),
 ]  # fmt: skip

@@ -203,6 +203,8 @@ def test_the_model_set_is_the_options_or_the_variables_or_said_to_be_ours(
 def test_results_of_another_run_are_not_mixed_with(folder, capsys):
     Path("x_predictions").mkdir()
     assert seen() == []  # an empty folder is nobody's
+    Path("x_predictions/pipeline_info").mkdir()
+    assert seen() == []  # that of a run which was refused at its start has no results
     Path("x_predictions/file").touch()
     Path("seen.txt").unlink()
     assert main(["predict", "x.fa.gz"]) == 2

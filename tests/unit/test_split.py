@@ -143,8 +143,9 @@ def test_repeated_names_are_numbered_also_across_files(split, caplog):
 
 
 def test_a_rename_that_hits_another_name_is_refused(split):
-    with pytest.raises(InputError, match="sample s: sequence name a_dup2 cannot be told"):
-        split(">a\nAC\n>a\nGG\n>a_dup2\nTT\n")
+    with pytest.raises(InputError, match="two sequences would be called a_dup2") as refusal:
+        split(">a\nAC\n>a\nGG\n", ">a_dup2\nTT\n")
+    assert ": a in in0.fa and a_dup2 in in1.fa. " in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["sequence_id", "name", "a_dup2", "unnamed_9", "s.records.tsv"])
@@ -230,3 +231,17 @@ def test_the_executable_reports_a_bad_file(split_and_translate, tmp_path, capsys
     with pytest.raises(SystemExit, match="2"):
         split_and_translate(bad)
     assert "error: bad.fa, record 1 (b): letter '9' at position 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("first, second", [(2, 1), (1, 2), (2, 0)])
+def test_mates_without_a_counterpart_are_refused(split, first, second):
+    reads = [">a\nAC\n" * first, ">a\nGG\n" * second]
+    assert split(*reads)[0].records == 3 - (second == 0)  # not given as mates
+    words = f"in1.fa: {second} reads, but {first} in the file of their mates, in0.fa. "
+    with pytest.raises(InputError, match=words):
+        split(*reads, mates=["/1", "/2"])
+
+
+def test_each_file_of_mates_is_compared_with_its_own(split):
+    texts = [">a\nAC\n", ">b\nAC\n>c\nAC\n", ">b\nAC\n>c\nAC\n", "", ""]
+    assert split(*texts, mates=["", "/1", "/2", "/1", "/2"])[0].records == 5

@@ -74,5 +74,9 @@ def last_session(outdir: str, environment: Mapping[str, str]) -> str | None:
 
 
 def has_results(outdir: str) -> bool:
-    """Return whether there is something in a folder."""
-    return Path(outdir).exists() and any(os.scandir(outdir))
+    """Return whether there is something in a folder beside pipeline_info.
+
+    A run that is refused at its start, for a wrong option say, leaves that one alone.
+    """
+    folder = Path(outdir)
+    return folder.exists() and any(entry.name != "pipeline_info" for entry in os.scandir(folder))

@@ -76,12 +76,10 @@ def read_records(source: InputFile) -> Iterator[Record]:
         else:
             remedy = "The file is cut short or damaged: copy or make it again."
         cause = _first_line(error).rstrip(".")
-        raise InputError(
-            f"{path.name}, after record {position} ({name}): {cause}. {remedy}"
-        ) from error
+        raise InputError(f"{path.name}, {_place(position, name)}: {cause}. {remedy}") from error
     except DAMAGED as error:
         raise InputError(
-            f"{path.name}, after record {position} ({name}): cannot be read to its end "
+            f"{path.name}, {_place(position, name)}: cannot be read to its end "
             f"({_first_line(error)}). The file is cut short or damaged: copy it again."
         ) from error
 
@@ -163,6 +161,10 @@ def _bad_letter(path: Path, position: int, name: str, sequence: str, bad: bytes)
         f"{path.name}, record {position} ({name}): letter {letter!r} at position {where}; "
         f"the record {kind}. Give DNA with IUPAC letters only."
     )
+
+
+def _place(position: int, name: str) -> str:
+    return f"after record {position} ({name})" if position else "before its first record"
 
 
 def _first_line(error: BaseException) -> str:

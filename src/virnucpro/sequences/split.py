@@ -54,10 +54,7 @@ def split_sample(
     counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated)
     still = repeated_ids(out / f"{sample}.records.tsv")
     if still:
-        raise InputError(
-            f"sample {sample}: sequence name {min(still)} cannot be told from another one's. "
-            "Give the sequences names of their own."
-        )
+        raise InputError(_clash(out / f"{sample}.records.tsv", sample, min(still)))
     logger.warning(
         "%s: %d sequences shared a name with an earlier one and were renamed NAME_dupN "
         "(first: %s); sequences.tsv has both names",
@@ -94,11 +91,16 @@ def _write_sample(
 def _named_records(
     sources: Iterable[InputFile], repeated: frozenset[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (id, name in the file, file name, sequence); ids are names made unique."""
+    """Yield (id, name in the file, file name, sequence); ids are names made unique.
+
+    Raises: InputError where two files of mates have unlike numbers of reads.
+    """
     position = 0
     seen: Counter[str] = Counter()
+    num_mates, mates_file = 0, ""
     for source in sources:
         file_name = source.path.name.replace("\t", " ")
+        before = position
         for name, sequence in read_records(source):
             position += 1
             sequence_id = name or f"unnamed_{position}"
@@ -107,6 +109,24 @@ def _named_records(
                 if seen[sequence_id] > 1:
                     sequence_id += f"_dup{seen[sequence_id]}"
             yield sequence_id, name, file_name, sequence
+        if source.mate == "/2" and position - before != num_mates:
+            raise InputError(
+                f"{file_name}: {position - before} reads, but {num_mates} in the file of their "
+                f"mates, {mates_file}. One is cut short or belongs to another: copy it again, or "
+                "give both in rows of their own, without input_2."
+            )
+        num_mates, mates_file = position - before, file_name
+
+
+def _clash(records: Path, sample: str, sequence_id: str) -> str:
+    """Return what to say of sequences that would have one id, numbered or not."""
+    with records.open() as table:
+        rows = [line.split("\t")[:3] for line in table if line.startswith(f"{sequence_id}\t")]
+    names = " and ".join(f"{name or 'one without a name'} in {file}" for _, name, file in rows)
+    return (
+        f"sample {sample}: two sequences would be called {sequence_id}: {names}. A sequence whose "
+        "name stands there again gets NAME_dupN: rename one of them."
+    )
 
 
 class ShardWriter:
