@@ -29,6 +29,7 @@ workflow {
     def chunk_bp = chunkLength(model, params.chunk_length, training || params.allow_chunk_length_mismatch)
     def settings = [
         chunk_bp: chunk_bp,
+        rna: params.rna,
         frame_rule: frame_rule,
         shard_tokens: params.shard_tokens,
         dnabert_s_shards: params.dnabert_s_shards,
@@ -57,7 +58,7 @@ workflow {
     }
     else {
         def calibrated = calibration(model, chunk_bp, frame_rule[0], params.viral_prior)
-        def made_by = modelIdentity(model, frame_rule, calibrated, workflow.manifest.version)
+        def made_by = modelIdentity(model, frame_rule, calibrated, workflow.manifest.version) + [rna: params.rna]
         log.info("virnucpro-nf ${workflow.manifest.version}: ${samples.size()} samples, model set ${model.name} (${model.digest[0..11]}), ${about}, scores ${calibrated[0] ? '' : 'not '}calibrated")
 
         publishModelSet(model, made_by, settings + [calibration: calibrated], params.weights_dir, params.outdir)

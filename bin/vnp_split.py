@@ -17,7 +17,9 @@ from virnucpro.task import run_task, task_parser
 def split(args: argparse.Namespace) -> None:
     """Split the sample that the arguments name."""
     mates = [f"/{end}" if end in "12" else "" for end in args.ends]
-    sources = [InputFile(*pair) for pair in zip(args.inputs, mates, strict=True)]
+    sources = [
+        InputFile(path, mate, args.rna) for path, mate in zip(args.inputs, mates, strict=True)
+    ]
     counts = split_sample(args.sample, sources, args.chunk_length, args.shard_tokens, Path())
     logging.getLogger("vnp_split").info(
         "%s: %d sequences, %d chunks", args.sample, counts.records, counts.chunks
@@ -33,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         "--ends", required=True, help="a letter for each input: 0 single, 1 first mate, 2 second"
     )
     parser.add_argument("--chunk-length", required=True, type=int, metavar="BP")
+    parser.add_argument("--rna", action="store_true", help="read U as T")
     parser.add_argument(
         "--shard-tokens", type=int, default=0, help="ESM-2 tokens a shard aims at; 0: one shard"
     )

@@ -13,7 +13,7 @@ workflow EMBEDDING {
     take:
     samples    // list of [id, files, ends], in sheet order
     model      // components of the model set: name -> [file, at, sha256]
-    settings   // chunk_bp, frame_rule, shard_tokens, dnabert_s_shards, encoders (workflows/engine.nf)
+    settings   // chunk_bp, rna, frame_rule, shard_tokens, dnabert_s_shards, encoders (workflows/engine.nf)
 
     main:
     def library = libraryDigests()
@@ -24,7 +24,7 @@ workflow EMBEDDING {
     samples_ch = channel.fromList(
         samples.collect { s -> [[id: s.id], s.files, s.ends, isSmall(s, settings.shard_tokens) ? 0 : settings.shard_tokens] }
     )
-    SPLIT(samples_ch, settings.chunk_bp, library.SPLIT)
+    SPLIT(samples_ch, settings.chunk_bp, settings.rna, library.SPLIT)
 
     // [shard meta, chunks.fna]
     chunks = SPLIT.out.chunks.flatMap { meta, files ->

@@ -84,13 +84,17 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
 def test_no_open_frame_at_all_is_a_valid_run_without_gpu_tasks_and_chunk_length_counts(
     pipeline: Pipeline,
 ) -> None:
-    (pipeline.folder / "stops.fa").write_text(">s\n" + "TAATTAATTAA" * 66 + "\n")  # 726 bp
-    for options, chunks in [
-        ([], "2"),
-        (["--chunk_length", "300"], "3"),
-        (["--chunk_length", "400", "--allow_chunk_length_mismatch"], "2"),
+    stops = ">s\n" + "TAATTAATTAA" * 66 + "\n"  # 726 bp
+    (pipeline.folder / "stops.fa").write_text(stops)
+    (pipeline.folder / "rna").mkdir()
+    (pipeline.folder / "rna" / "stops.fa").write_text(stops.replace("T", "U"))
+    for file, options, chunks in [
+        ("stops.fa", [], "2"),
+        ("stops.fa", ["--chunk_length", "300"], "3"),
+        ("stops.fa", ["--chunk_length", "400", "--allow_chunk_length_mismatch"], "2"),
+        ("rna/stops.fa", ["--rna"], "2"),
     ]:
-        run = pipeline.run("--input", "stops.fa", *options)
+        run = pipeline.run("--input", file, *options)
         assert run.status == 0, run.output
         assert run.processes("COMPLETED") == {"SPLIT", "TRANSLATE", "SUMMARISE"}
         assert run.table("stops") == b"Sequence_ID\tPrediction\tscore1\tscore2\n"

@@ -318,3 +318,10 @@ def test_cram_and_sam_of_samtools_are_refused(message, tmp_path):
     reads = many_reads(3)
     assert "is CRAM" in message(write_bam(tmp_path / "w", reads, "wc", references=False))
     assert "is SAM text" in message(write_bam(tmp_path / "w", reads, "wh"))
+
+
+def test_rna_is_read_as_dna_where_it_is_said_to_be(tmp_path):
+    path = tmp_path / "rna.fa"
+    path.write_text(">a\nAUGuaaNT\n")
+    assert [r.sequence for r in read_records(InputFile(path))] == ["AUGuaaNT"]
+    assert [r.sequence for r in read_records(InputFile(path, is_rna=True))] == ["ATGtaaNT"]

@@ -6,6 +6,7 @@ process SPLIT {
     input:
     tuple val(meta), path(inputs, stageAs: 'input/?/*'), val(ends), val(shard_tokens)
     val chunk_bp
+    val rna
     val library
 
     output:
@@ -16,7 +17,7 @@ process SPLIT {
     script:
     """
     vnp_split.py --sample ${meta.id} --inputs ${inputs} --ends ${ends} \\
-        --chunk-length ${chunk_bp} --shard-tokens ${shard_tokens} \\
+        --chunk-length ${chunk_bp} --shard-tokens ${shard_tokens} ${rna ? '--rna' : ''} \\
         --process ${task.process} --library-digest ${library}
     """
 

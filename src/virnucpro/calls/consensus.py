@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from virnucpro.calls.calibration import Calibrator, Verdict
@@ -58,10 +58,9 @@ class ChunkCall:
 
 def call_chunk(scores: Sequence[FrameScore], calibrator: Calibrator | None = None) -> ChunkCall:
     """Return the call of a chunk with at least one scored frame."""
-    call = ChunkCall(max(s.p_other for s in scores), max(s.p_virus for s in scores))
-    if calibrator is None:
-        return call
-    return replace(call, verdict=calibrator.verdict(call.delta, num_chunks=1))
+    other, virus = max(s.p_other for s in scores), max(s.p_virus for s in scores)
+    verdict = calibrator.verdict(virus - other, num_chunks=1) if calibrator else None
+    return ChunkCall(other, virus, verdict)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The result files of a sample, written row by row and named when all are complete."""
 
+import functools
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -144,9 +145,10 @@ class ResultTables:
             Path(file.name).replace(self._out / name)
 
 
+@functools.lru_cache(maxsize=4096)  # of a read, scores and call are the same few numbers
 def _number(value: float) -> str:
-    """Return the shortest text of a number as float32."""
-    return str(np.float32(value))
+    """Return the shortest text of a number as float32; of -0.0 that of 0.0, which equals it."""
+    return str(np.float32(value + 0.0))
 
 
 def sort_consensus(path: Path) -> None:

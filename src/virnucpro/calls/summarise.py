@@ -51,7 +51,7 @@ def summarise_sample(
                     f"sample {files.sample}: {record.sequence_id}, {record.length_bp} bp, was not "
                     f"cut into chunks of {chunk_bp} bp. Give --chunk-length as SPLIT had it."
                 )
-            counts.update(_write_sequence(tables, record, own, coordinates, calibrator))
+            _write_sequence(tables, record, own, coordinates, calibrator, counts)
         if (left := next(chunks, None)) is not None:
             raise InputError(
                 f"sample {files.sample}: chunk {left.id} is of no sequence in {files.records.name}."
@@ -68,8 +68,9 @@ def _write_sequence(
     chunks: list[Chunk],
     coordinates: list[tuple[int, int]],
     calibrator: Calibrator | None,
-) -> Counter[str]:
-    """Add the rows of one sequence to all tables; return its counts."""
+    counts: Counter[str],
+) -> None:
+    """Add the rows of one sequence to all tables, and its counts to those of the sample."""
     calls: dict[int, ChunkCall] = {}
     for k, chunk in enumerate(chunks):
         if chunk.scores:
@@ -87,17 +88,13 @@ def _write_sequence(
     if call and call.is_virus:
         tables.add_fasta(record.sequence_id, _join_chunks(chunks, coordinates))
     num_viral = sum(c.is_virus for c in calls.values())
-    return Counter(
-        {
-            "sequences": 1,
-            CALLS[call.is_virus] if call else reason: 1,
-            "chunks": len(chunks),
-            "chunks_viral": num_viral,
-            "chunks_nonviral": len(calls) - num_viral,
-            "chunks_partial": sum(chunk.partial is not None for chunk in chunks),
-            "frames": sum(len(chunk.scores) for chunk in chunks),
-        }
-    )
+    counts["sequences"] += 1
+    counts[CALLS[call.is_virus] if call else reason] += 1
+    counts["chunks"] += len(chunks)
+    counts["chunks_viral"] += num_viral
+    counts["chunks_nonviral"] += len(calls) - num_viral
+    counts["chunks_partial"] += sum(chunk.partial is not None for chunk in chunks)
+    counts["frames"] += sum(len(chunk.scores) for chunk in chunks)
 
 
 def _reason(length_bp: int, chunks: list[Chunk]) -> str:

@@ -28,6 +28,7 @@ COMPRESSIONS = {
 }
 # IUPAC nucleotide codes in both cases, U for RNA, gaps of an alignment. Anything else is not DNA.
 NUCLEOTIDE_LETTERS = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv-."
+U_TO_T = str.maketrans("Uu", "Tt")
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, OSError)
 
 
@@ -45,10 +46,16 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class InputFile:
-    """A sequence file and the suffix ("", "/1", "/2") that its names get."""
+    """A sequence file.
+
+    Attributes:
+        mate: suffix ("", "/1", "/2") that its names get.
+        is_rna: U is read as T. Otherwise codons with U are dropped, as the original does.
+    """
 
     path: Path
     mate: str = ""
+    is_rna: bool = False
 
 
 def read_records(source: InputFile) -> Iterator[Record]:
@@ -67,6 +74,8 @@ def read_records(source: InputFile) -> Iterator[Record]:
             bad = sequence.encode().translate(None, NUCLEOTIDE_LETTERS)
             if bad:
                 raise InputError(_bad_letter(path, position, name, sequence, bad))
+            if source.is_rna:
+                sequence = sequence.translate(U_TO_T)
             if name and not name.endswith(source.mate):
                 name += source.mate
             yield Record(name, sequence)
