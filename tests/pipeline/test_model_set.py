@@ -59,7 +59,8 @@ def test_a_set_in_a_store_runs_and_every_output_names_it(
     note = json.loads((run.outdir / "reads_1" / "provenance.json").read_text())
     assert note == {
         "model_set": "it's a set", "model_set_digest": digest, "components": sums,
-        "chunk_bp": 500, "frame_rule": "open", "sample": "reads_1", "pipeline_version": "0.1.0",
+        "chunk_bp": 500, "rna": False, "frame_rule": "open", "sample": "reads_1",
+        "pipeline_version": "0.1.0",
     }  # fmt: skip
     of_run = json.loads((run.outdir / "pipeline_info" / "model_set.json").read_text())
     assert of_run["model_set_digest"] == digest
