@@ -58,9 +58,11 @@ class ChunkCall:
 
 def call_chunk(scores: Sequence[FrameScore], calibrator: Calibrator | None = None) -> ChunkCall:
     """Return the call of a chunk with at least one scored frame."""
-    other, virus = max(s.p_other for s in scores), max(s.p_virus for s in scores)
-    verdict = calibrator.verdict(virus - other, num_chunks=1) if calibrator else None
-    return ChunkCall(other, virus, verdict)
+    call = ChunkCall(max(s.p_other for s in scores), max(s.p_virus for s in scores))
+    if calibrator is None:
+        return call
+    verdict = calibrator.verdict(call.delta, num_chunks=1)
+    return ChunkCall(call.max_other, call.max_virus, verdict)
 
 
 @dataclass(frozen=True)
