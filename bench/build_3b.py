@@ -25,7 +25,7 @@ import torch
 from esm.model.esm2 import ESM2
 from safetensors import safe_open
 
-from virnucpro.model_sets.torch_file import read_torch_file
+from virnucpro.model_import.torch_file import read_torch_file
 from virnucpro.models import dnabert_s
 
 ROOT = Path(__file__).parents[1]

@@ -59,8 +59,8 @@ def cpu_s() -> float:
 def work(source: Path, rule: str) -> dict[str, float]:
     """Split and translate a file; return the CPU seconds of both."""
     from virnucpro.sequences.reader import InputFile
-    from virnucpro.sequences.split import split_sample
-    from virnucpro.sequences.translate import translate_shard
+    from virnucpro.sequences.split_task import split_sample
+    from virnucpro.sequences.translate_task import translate_shard
 
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)

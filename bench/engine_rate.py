@@ -21,9 +21,9 @@ from torch import Tensor
 
 from virnucpro.engine import device as devices
 from virnucpro.engine.embed import _batches
-from virnucpro.engine.packing import PackedBatch
 from virnucpro.models.fused import FusedDnabertS, FusedESM2
 from virnucpro.models.fused_fp8 import FusedESM2Fp8
+from virnucpro.models.packing import PackedBatch
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 
 ROUND_S = 2.0

@@ -24,8 +24,8 @@ import torch
 from command import TOKENIZER, digest
 from encoders import ROOT, parser_of, random_dnabert_s, random_esm2, write_result
 
-from virnucpro.calls.classifier import TENSORS, save_classifier
 from virnucpro.models.component import write_component
+from virnucpro.scoring.classifier import TENSORS, save_classifier
 
 READ_BP = 150
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy would start one a core

@@ -26,9 +26,9 @@ from typing import Any
 
 from checkout import PROJECT, commit
 
+from virnucpro.compact.sources import Source, read_sources
 from virnucpro.files import write_text
 from virnucpro.measuring.machine import cpu_name
-from virnucpro.training.sources import Source, read_sources
 
 RESULT = PROJECT / "bench" / "results" / "trainers.json"
 NEXTFLOW = subprocess.check_output([PROJECT / "tools" / "find_nextflow.sh"], text=True).strip()

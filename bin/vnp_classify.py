@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from virnucpro.calls.classify import EmbeddingsFile, classify_shard
+from virnucpro.scoring.classify_task import EmbeddingsFile, classify_shard
 from virnucpro.task import run_task, task_parser
 
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--classifier", required=True, type=Path)
     parser.add_argument("--classifier-sha256", help="digest that the classifier must have")
     args = parser.parse_args(argv)
-    library = ["calls", "embeddings", "sequences"]
+    library = ["embeddings", "scoring", "sequences"]
     return run_task(classify, args, library, versions=["numpy", "h5py", "safetensors"])
 
 

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--base", required=True, metavar="JSON", help="what is said of the new set")
     parser.add_argument("--calibrate", choices=("temperature", "isotonic", "none"), required=True)
     args = parser.parse_args(argv)
-    library = ["calls", "embeddings", "model_sets", "sequences", "training"]
+    library = ["calls", "consensus", "embeddings", "model_sets", "scoring", "sequences", "training"]
     return run_task(evaluate_classifier, args, library, versions=["numpy", "h5py", "safetensors"])
 
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from virnucpro.task import run_task, task_parser
-from virnucpro.training.calibration import MIN_OF_EACH_KIND
+from virnucpro.training.fit_calibration import MIN_OF_EACH_KIND
 from virnucpro.training.genomes import read_genomes
-from virnucpro.training.prepare import Request, prepare
+from virnucpro.training.prepare_task import Request, prepare
 
 
 def prepare_training(args: argparse.Namespace) -> None:
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         "--calibrate", action="store_true", help="refuse a val part too small to calibrate with"
     )
     args = parser.parse_args(argv)
-    library = ["calls", "model_sets", "sequences", "training"]
+    library = ["calls", "consensus", "model_sets", "scoring", "sequences", "training"]
     return run_task(prepare_training, args, library, versions=["dnaio", "numpy"])
 
 

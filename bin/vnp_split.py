@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from virnucpro.sequences.reader import InputFile
-from virnucpro.sequences.split import split_sample
+from virnucpro.sequences.split_task import split_sample
 from virnucpro.task import run_task, task_parser
 
 

@@ -10,11 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from virnucpro.calls.calibration import Calibrator
-from virnucpro.calls.calibration_file import load_calibration
 from virnucpro.calls.provenance import write_provenance
 from virnucpro.calls.sample_files import SampleFiles
-from virnucpro.calls.summarise import REASONS, summarise_sample
+from virnucpro.calls.summarise_task import REASONS, summarise_sample
+from virnucpro.consensus.calibration_file import load_calibration
+from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.errors import InputError
 from virnucpro.task import run_task, task_parser
 
@@ -73,7 +73,9 @@ def main(argv: list[str] | None = None) -> int:
         help="share of viral sequences to expect (default: the calibration's)",
     )
     args = parser.parse_args(argv)
-    return run_task(summarise, args, library=["calls", "sequences"], versions=["numpy"])
+    return run_task(
+        summarise, args, library=["calls", "consensus", "scoring", "sequences"], versions=["numpy"]
+    )
 
 
 if __name__ == "__main__":

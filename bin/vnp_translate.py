@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from virnucpro.sequences.translate import translate_shard
+from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.sequences.translation import LONGEST_OPEN_RULE, MIN_RESIDUES, OPEN_RULE
 from virnucpro.task import run_task, task_parser
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from virnucpro.calls.classifier import save_classifier
 from virnucpro.models import component, dnabert_s, esm2
+from virnucpro.scoring.classifier import save_classifier
 
 TOKENIZER = Path(__file__).parents[1] / "models" / "compact-500" / "tokenizer.json"
 

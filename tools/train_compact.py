@@ -16,22 +16,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from virnucpro.engine.device import DEVICE_CHOICES, choose_device, fix_numerics
-from virnucpro.errors import InputError
-from virnucpro.model_sets.description import read_model_set
-from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
-from virnucpro.training.baselines import kmer_shares, linear_scores
-from virnucpro.training.compact import RECIPE, Examples, Network, Recipe, Trainer
-from virnucpro.training.frame_pool import FramePool, Frames, frames_of, window_scores
-from virnucpro.training.measures import auroc
-from virnucpro.training.sources import Source, read_sources
-from virnucpro.training.stored_set import load_set
-from virnucpro.training.windows import (
+from virnucpro.compact.baselines import kmer_shares, linear_scores
+from virnucpro.compact.frame_pool import FramePool, Frames, frames_of, window_scores
+from virnucpro.compact.sources import Source, read_sources
+from virnucpro.compact.stored_set import load_set
+from virnucpro.compact.train import RECIPE, Examples, Network, Recipe, Trainer
+from virnucpro.compact.windows import (
     field_weights,
     training_windows,
     validation_windows,
 )
-from virnucpro.training.write_set import Validation, write_set
+from virnucpro.compact.write_set import Validation, write_set
+from virnucpro.engine.device import DEVICE_CHOICES, choose_device, fix_numerics
+from virnucpro.errors import InputError
+from virnucpro.model_sets.description import read_model_set
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
+from virnucpro.training.measures import auroc
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "models/compact-500/tokenizer.json"
 LENGTHS_BP = (150, 200, 300, 500, 1000)  # that the card tells of
@@ -57,7 +57,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--data", required=True, nargs="+", type=Path,
-        help="folders of labelled chunks or of whole sequences (training/sources.py)",
+        help="folders of labelled chunks or of whole sequences (compact/sources.py)",
     )  # fmt: skip
     parser.add_argument("--chunk-length", type=int, default=500, help="bp (default: 500)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the model set")

@@ -8,11 +8,11 @@ def libraryPackages() {
         TRANSLATE: ['sequences'],
         EMBED_DNABERT_S: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
         EMBED_ESM2: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
-        CLASSIFY: ['calls', 'embeddings', 'sequences'],
-        SUMMARISE: ['calls', 'sequences'],
-        PREPARE_TRAINING: ['calls', 'model_sets', 'sequences', 'training'],
-        TRAIN_CLASSIFIER: ['calls', 'embeddings', 'sequences', 'training'],
-        EVALUATE_CLASSIFIER: ['calls', 'embeddings', 'model_sets', 'sequences', 'training'],
+        CLASSIFY: ['embeddings', 'scoring', 'sequences'],
+        SUMMARISE: ['calls', 'consensus', 'scoring', 'sequences'],
+        PREPARE_TRAINING: ['calls', 'consensus', 'model_sets', 'scoring', 'sequences', 'training'],
+        TRAIN_CLASSIFIER: ['calls', 'embeddings', 'scoring', 'sequences', 'training'],
+        EVALUATE_CLASSIFIER: ['calls', 'consensus', 'embeddings', 'model_sets', 'scoring', 'sequences', 'training'],
     ]
 }
 

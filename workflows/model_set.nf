@@ -16,7 +16,7 @@ def readModelSet(folder, weights_dir) {
     }
     def dna = set.components.dnabert_s.width
     def protein = set.components.esm2.width
-    def counts = set.components.classifier.frame_counts ?: 0
+    def counts = set.components.classifier.composition_features ?: 0
     def input = set.components.classifier.input_width
     if (dna + protein + counts != input) {
         error("${where}: the encoders give ${dna} + ${protein} numbers a frame${counts ? " and counts ${counts}" : ''}, the classifier takes ${input}. They are of different model sets.")
@@ -43,7 +43,7 @@ def readDescription(folder, description) {
     }
 }
 
-// Numbers that a classifier may take of each frame beside its embeddings (calls/frame_counts.py).
+// Numbers that a classifier may take of each frame beside its embeddings (scoring/composition_features.py).
 def frameCountsWidth() {
     785
 }
@@ -71,8 +71,8 @@ def descriptionFaults(set) {
         if (widths[name] && !(part[widths[name]] instanceof Integer)) {
             faults << "components.${name}.${widths[name]}".toString()
         }
-        if (name == 'classifier' && !(part.frame_counts in [null, 0, frameCountsWidth()])) {
-            faults << "components.${name}.frame_counts".toString()
+        if (name == 'classifier' && !(part.composition_features in [null, 0, frameCountsWidth()])) {
+            faults << "components.${name}.composition_features".toString()
         }
     }
     faults += calibrationFaults(set.calibration)
@@ -285,7 +285,7 @@ def madeFor(set, chunk_bp, rule) {
 }
 
 // Returns the prior that a calibration file states; stops the run when the file is another than the
-// set names, or was made for something else. SUMMARISE reads the rest (calls/calibration_file.py).
+// set names, or was made for something else. SUMMARISE reads the rest (consensus/calibration_file.py).
 def readPrior(where, path, sha256, made_for) {
     if (!path.exists() || path.isDirectory()) {
         error("${where} is missing. Copy the whole folder again.")

@@ -1,7 +1,7 @@
 // Which shards share an embedding task. The grouping is a pure function of the samplesheet, the
 // file sizes and SPLIT's shards, never of the order in which tasks end, so `-resume` finds it again.
 
-// ESM-2 tokens per byte of input: 0.3 a base pair (TOKENS_PER_BP in sequences/split.py), and about
+// ESM-2 tokens per byte of input: 0.3 a base pair (TOKENS_PER_BP in sequences/split_task.py), and about
 // four letters in a compressed byte.
 def estimateTokens(files) {
     def bytes = files.collect { f -> f.size() * (f.name ==~ /.*\.(gz|bz2|xz|zst|bam)/ ? 4 : 1) }

@@ -11,7 +11,7 @@ BLOCK_BYTES = 1 << 24
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a name beside a path: what is written there gets the path at the end.
 
     After an error it is removed, and a file that stood at the path stays.
@@ -26,7 +26,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file, complete or not at all."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text)
 
 

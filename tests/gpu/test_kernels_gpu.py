@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from virnucpro.engine.packing import packed_batch
 from virnucpro.models import attention, dnabert_s, esm2
+from virnucpro.models.packing import packed_batch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no usable NVIDIA GPU")
 

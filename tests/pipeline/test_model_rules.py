@@ -13,12 +13,12 @@ import pytest
 from conftest import Pipeline, sha256, write_model_set
 from probe import ask
 
-from virnucpro.calls.calibration import Bin, Calibration, Rates, Temperature
+from virnucpro.consensus.calibrator import Bin, Calibration, Rates, Temperature
 from virnucpro.errors import InputError
-from virnucpro.model_sets.calibrations import load_entry
+from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
-from virnucpro.training.calibration import write_calibration
+from virnucpro.training.fit_calibration import write_calibration
 
 ENTRY = {"chunk_bp": 500, "frame_rule": "open", "file": "x", "sha256": "Ab" * 32}
 RULES: list[Any] = [

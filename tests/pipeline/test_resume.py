@@ -147,7 +147,7 @@ def test_a_change_in_the_library_reruns_its_processes(
     assert rerun() == PROCESSES
     for module, expected in [
         ("training/__init__.py", set()),
-        ("calls/consensus.py", {"CLASSIFY", "SUMMARISE"}),
+        ("consensus/consensus.py", {"CLASSIFY", "SUMMARISE"}),
         ("engine/device.py", {"EMBED_DNABERT_S", "EMBED_ESM2", "CLASSIFY", "SUMMARISE"}),
     ]:
         with (library / module).open("a") as text:

@@ -12,10 +12,10 @@ from test_dnabert_s import published_weights
 
 from virnucpro.cli import main as cli
 from virnucpro.errors import InputError
-from virnucpro.model_sets import known_files
-from virnucpro.model_sets.build import Request, build
+from virnucpro.model_import import known_files
+from virnucpro.model_import.build import Request, build
+from virnucpro.model_import.store import put
 from virnucpro.model_sets.description import read_model_set
-from virnucpro.model_sets.store import put
 from virnucpro.models import component
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from virnucpro.calls.calibration import Bin, Calibration, Isotonic, MadeFor, Rates, Temperature
-from virnucpro.calls.calibration_file import load_calibration, to_json
+from virnucpro.consensus.calibration_file import load_calibration, to_json
+from virnucpro.consensus.calibrator import Bin, Calibration, Isotonic, MadeFor, Rates, Temperature
 from virnucpro.errors import InputError
 
 RATES = Rates((-1.0, 0.0, 0.5, 0.8), (1.0, 0.9, 0.6, 0.2), (1.0, 0.3, 0.1, 0.05))

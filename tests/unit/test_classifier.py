@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from virnucpro.calls.classifier import TENSORS, load_classifier, save_classifier
 from virnucpro.errors import InputError
+from virnucpro.scoring.classifier import TENSORS, load_classifier, save_classifier
 
 SIZES = [(768, 2560, 512), (5, 3, 4), (1, 1, 1)]  # DNA width, protein width, hidden
 

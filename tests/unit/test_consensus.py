@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from virnucpro.calls.consensus import (
+from virnucpro.consensus.consensus import (
     ChunkCall,
     FrameScore,
     call_chunk,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from virnucpro.engine.packing import pack, packed_batch
 from virnucpro.models import dnabert_s
+from virnucpro.models.packing import pack, packed_batch
 
 CONFIGS = [
     dnabert_s.Config(layers=3, width=96, heads=12, intermediate=160, vocab_size=50),

@@ -9,8 +9,8 @@ import pytest
 from file_server import Behaviour, FileServer, serving
 
 from virnucpro.errors import InputError
-from virnucpro.model_sets import download as module
-from virnucpro.model_sets.download import Retry, Transfer, download
+from virnucpro.model_import import download as module
+from virnucpro.model_import.download import Retry, Transfer, download
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
 CUT = Behaviour(cut_at=200_000)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from virnucpro.model_sets.download_progress import MIB, Lines, shown
+from virnucpro.model_import.download_progress import MIB, Lines, shown
 
 
 class Clock:

@@ -182,7 +182,7 @@ def test_the_loop_for_a_gpu_gives_the_same_vectors(model, sequences, monkeypatch
         model, device, batches, TOKENIZER.filler_id, clock
     ):
         vectors[batch.rows] = result
-        assert sys.getswitchinterval() == pytest.approx(embed_module.TURN_S)
+        assert sys.getswitchinterval() == pytest.approx(embed_module.SWITCH_INTERVAL_S)
     assert sys.getswitchinterval() == turn
     assert vectors.tobytes() == embed(model, TOKENIZER, sequences, BUDGET).vectors.tobytes()
     # begin, end, begin, end: of 2 n - 1 ticks n are between a begin and its end

@@ -12,10 +12,10 @@ from file_server import Behaviour, FileServer, serving
 
 from virnucpro.cli import main as cli
 from virnucpro.errors import InputError
-from virnucpro.model_sets import fetch as module
-from virnucpro.model_sets.download import Retry
-from virnucpro.model_sets.fetch import LocalFiles, fetch_set
-from virnucpro.model_sets.sources_table import OfficialSet, read_table
+from virnucpro.model_import import fetch as module
+from virnucpro.model_import.download import Retry
+from virnucpro.model_import.fetch import LocalFiles, fetch_set
+from virnucpro.model_import.sources_table import OfficialSet, read_table
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -265,7 +265,7 @@ def test_a_folder_that_cannot_be_made_and_a_full_disk_are_told(
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written .* Name a folder with --cache"):
         fetch_set(official, tmp_path / "set", build, cache=tmp_path / "file" / "x")
-    monkeypatch.setattr("virnucpro.model_sets.download.SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr("virnucpro.model_import.download.SPARE_BYTES", 1 << 60)
     with pytest.raises(InputError, match="the download needs .* MiB are free"):
         fetch_set(official, tmp_path / "set", build)
     assert not server.requests

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from virnucpro.calls.calibration import Calibrator, Isotonic, MadeFor, Temperature
-from virnucpro.calls.calibration_file import load_calibration
+from virnucpro.consensus.calibration_file import load_calibration
+from virnucpro.consensus.calibrator import Calibrator, Isotonic, MadeFor, Temperature
 from virnucpro.errors import InputError
-from virnucpro.training import calibration as making
-from virnucpro.training.calibration import (
+from virnucpro.training import fit_calibration as making
+from virnucpro.training.fit_calibration import (
     chunk_deltas,
     fdr_table,
     fit,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from virnucpro.calls.scores_file import write_scores
-from virnucpro.calls.summarise import SampleFiles, summarise_sample
+from virnucpro.calls.summarise_task import SampleFiles, summarise_sample
+from virnucpro.scoring.scores_file import write_scores
 
 GOLDEN = Path(__file__).parents[1] / "data/golden"
 # set -> prefix of its arrays in the .npz, folder of the original's result tables

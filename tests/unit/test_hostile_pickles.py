@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from virnucpro.errors import InputError
-from virnucpro.model_sets import allow_list
-from virnucpro.model_sets.pickle_machine import read_pickle
-from virnucpro.model_sets.pickle_values import Refused
-from virnucpro.model_sets.torch_file import read_torch_file
+from virnucpro.model_import import allow_list
+from virnucpro.model_import.pickle_values import Refused
+from virnucpro.model_import.restricted_unpickler import read_pickle
+from virnucpro.model_import.torch_file import read_torch_file
 
 TOUCH = "touch canary"
 

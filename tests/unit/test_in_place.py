@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from virnucpro.engine.embed import embed
-from virnucpro.engine.packing import packed_batch
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2, in_turns
+from virnucpro.models.packing import packed_batch
 from virnucpro.models.tokenizers import EsmTokenizer
 
 TOKENIZER = EsmTokenizer(esm2.ALPHABET)

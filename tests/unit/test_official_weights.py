@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from virnucpro.calls.classifier import load_classifier
 from virnucpro.engine.embed import embed
-from virnucpro.model_sets.build import Request, build
+from virnucpro.model_import.build import Request, build
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.models.component import load_component
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
+from virnucpro.scoring.classifier import load_classifier
 from virnucpro.sequences.frames_file import read_frames
 
 GOLDEN = Path(__file__).parents[1] / "data/golden"

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from virnucpro.engine.packing import TILE_ROWS, BatchPlan, Run, pack, packed_batch
+from virnucpro.models.packing import TILE_ROWS, BatchPlan, Run, pack, packed_batch
 
 
 @pytest.mark.parametrize(

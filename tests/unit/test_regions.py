@@ -2,8 +2,8 @@
 
 import pytest
 
-from virnucpro.calls.consensus import ChunkCall
 from virnucpro.calls.regions import Region, bed_line, gff3_line, viral_regions
+from virnucpro.consensus.consensus import ChunkCall
 
 CALLS = {"v": ChunkCall(0.25, 0.75), "V": ChunkCall(0.0, 1.0), "n": ChunkCall(0.9, 0.1)}
 CHUNK_BP = 100

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from virnucpro.calls.scores_file import ScoreRow, read_scores, write_scores
 from virnucpro.errors import InputError
+from virnucpro.scoring.scores_file import ScoreRow, read_scores, write_scores
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_dnabert_s import plain_forward, published_weights
 
-from virnucpro.calls.classifier import load_classifier
 from virnucpro.engine.embed import embed
 from virnucpro.errors import InputError
-from virnucpro.model_sets.classifier_source import plan_classifier
-from virnucpro.model_sets.convert import write_component
-from virnucpro.model_sets.dnabert_s_source import plan_dnabert_s
-from virnucpro.model_sets.esm2_source import PUBLISHED_HEADS, plan_esm2
+from virnucpro.model_import.classifier_source import plan_classifier
+from virnucpro.model_import.convert import write_component
+from virnucpro.model_import.dnabert_s_source import plan_dnabert_s
+from virnucpro.model_import.esm2_source import PUBLISHED_HEADS, plan_esm2
 from virnucpro.models import component
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
+from virnucpro.scoring.classifier import load_classifier
 
 TOLERANCE = 1e-5  # float32 in another order; values are of the order of 1
 CPU = torch.device("cpu")

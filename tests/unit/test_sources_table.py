@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from virnucpro.errors import InputError
-from virnucpro.model_sets.sources_table import TABLE, read_table
+from virnucpro.model_import.sources_table import TABLE, read_table
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from virnucpro.errors import InputError
-from virnucpro.model_sets.pickle_values import Object
-from virnucpro.model_sets.torch_file import read_torch_file, state_of_module
+from virnucpro.model_import.pickle_values import Object
+from virnucpro.model_import.torch_file import read_torch_file, state_of_module
 
 CONTAINERS = pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from virnucpro.calls.calibration_file import load_calibration
-from virnucpro.calls.classifier import load_classifier, save_classifier
+from virnucpro.consensus.calibration_file import load_calibration
 from virnucpro.embeddings.store import Provenance, write_embeddings
 from virnucpro.errors import InputError
 from virnucpro.model_sets.description import read_model_set
+from virnucpro.scoring.classifier import load_classifier, save_classifier
 from virnucpro.sequences.reader import InputFile
-from virnucpro.sequences.split import split_sample
-from virnucpro.sequences.translate import translate_shard
+from virnucpro.sequences.split_task import split_sample
+from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.training import classifier_training as making
 from virnucpro.training.chunk_table import read_chunk_table
 from virnucpro.training.classifier_training import RECIPES, frame_weights, train_classifier
@@ -26,7 +26,7 @@ from virnucpro.training.evaluate_task import evaluate
 from virnucpro.training.examples import Examples, Vectors, read_examples
 from virnucpro.training.genomes import GENOMES_HEADER, Genome, read_genomes
 from virnucpro.training.measures import auroc, chunk_scores
-from virnucpro.training.prepare import Request, genome_exons, prepare
+from virnucpro.training.prepare_task import Request, genome_exons, prepare
 from virnucpro.training.train_task import Request as Training
 from virnucpro.training.train_task import train
 

@@ -11,17 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from virnucpro.calls.classifier import load_classifier
-from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
-from virnucpro.errors import InputError
-from virnucpro.model_sets.description import read_model_set
-from virnucpro.models import dnabert_s, esm2
-from virnucpro.models.component import load_component
-from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
-from virnucpro.sequences.translation import COMPLEMENT
-from virnucpro.training import write_set as writing
-from virnucpro.training.baselines import kmer_shares, linear_scores
-from virnucpro.training.compact import (
+from virnucpro.compact import write_set as writing
+from virnucpro.compact.baselines import kmer_shares, linear_scores
+from virnucpro.compact.frame_pool import FramePool, frames_of, window_scores
+from virnucpro.compact.padded_attention import padded
+from virnucpro.compact.sources import Source, read_sources
+from virnucpro.compact.stored_set import call_windows, load_set
+from virnucpro.compact.train import (
     Examples,
     Recipe,
     Trainer,
@@ -30,14 +26,7 @@ from virnucpro.training.compact import (
     rate_factor,
     taught_members,
 )
-from virnucpro.training.evaluate import scored_chunks
-from virnucpro.training.frame_pool import FramePool, frames_of, window_scores
-from virnucpro.training.measures import auroc, chunk_scores
-from virnucpro.training.mlp import Mlp, MlpEnsemble
-from virnucpro.training.padded_attention import padded
-from virnucpro.training.sources import Source, read_sources
-from virnucpro.training.stored_set import call_windows, load_set
-from virnucpro.training.windows import (
+from virnucpro.compact.windows import (
     MOST_OF_A_GROUP,
     Windows,
     drawing_weights,
@@ -45,6 +34,17 @@ from virnucpro.training.windows import (
     training_windows,
     validation_windows,
 )
+from virnucpro.errors import InputError
+from virnucpro.model_sets.description import read_model_set
+from virnucpro.models import dnabert_s, esm2
+from virnucpro.models.component import load_component
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
+from virnucpro.scoring.classifier import load_classifier
+from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
+from virnucpro.sequences.translation import COMPLEMENT
+from virnucpro.training.evaluation import scored_chunks
+from virnucpro.training.measures import auroc, chunk_scores
+from virnucpro.training.mlp import Mlp, MlpEnsemble
 
 CPU = torch.device("cpu")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -205,7 +205,7 @@ def source(kind, group, length, split="train", label=1):
 
 def test_a_group_on_both_sides_is_refused(monkeypatch):
     own = [source("phage", "G", 400), source("phage", "G", 400, "val")]
-    monkeypatch.setattr("virnucpro.training.sources._whole", lambda folder: own)
+    monkeypatch.setattr("virnucpro.compact.sources._whole", lambda folder: own)
     with pytest.raises(InputError, match="group G: is in train and in val"):
         read_sources([Path("any")])
 
@@ -446,7 +446,7 @@ def test_a_written_set_is_loaded_and_scores_as_it_says(tmp_path, train, val):
         assert all(torch.equal(half[key], trained[key].half()) for key in trained)
     part = model_set.component("classifier")
     classifier = load_classifier(part.path, part.sha256)
-    assert classifier.takes_counts and classifier.input_width == 32 + FRAME_COUNTS_WIDTH
+    assert classifier.takes_composition and classifier.input_width == 32 + COMPOSITION_WIDTH
 
     # the numpy classifier on stored encoders is the network that was trained, but for rounding
     scores = load_set(model_set, CPU).scores(val.pool.frames)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from virnucpro.calls.consensus import ChunkCall
+from virnucpro.consensus.consensus import ChunkCall
 
 MAX_BRIDGED_CHUNKS = 1  # chunks without an open frame that may lie between two viral ones
 GFF3_UNESCAPED = "!*$+?@^|:"  # in a seqid, beside letters, digits and _.-~

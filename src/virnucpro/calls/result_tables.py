@@ -10,10 +10,10 @@ from typing import TextIO
 
 import numpy as np
 
-from virnucpro.calls.consensus import ChunkCall, FrameScore, SequenceCall, is_virus_frame
 from virnucpro.calls.regions import Region, bed_line, gff3_line
 from virnucpro.calls.sample_files import Chunk, SplitRecord
-from virnucpro.sequences.split import fasta_entry
+from virnucpro.consensus.consensus import ChunkCall, FrameScore, SequenceCall, is_virus_frame
+from virnucpro.sequences.split_task import fasta_entry
 from virnucpro.sequences.translation import DROPPED_STATES
 
 FRAMES_FILE, CONSENSUS_FILE = "prediction_results.txt", "prediction_results_highestscore.csv"

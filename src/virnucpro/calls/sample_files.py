@@ -6,10 +6,10 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from virnucpro.calls.scores_file import ScoreRow, read_scores
 from virnucpro.errors import InputError
-from virnucpro.sequences.split import RECORDS_HEADER, SHARDS_HEADER
-from virnucpro.sequences.translate import CHUNKS_HEADER, read_chunks
+from virnucpro.scoring.scores_file import ScoreRow, read_scores
+from virnucpro.sequences.split_task import RECORDS_HEADER, SHARDS_HEADER
+from virnucpro.sequences.translate_task import CHUNKS_HEADER, read_chunks
 from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
 
 

@@ -7,7 +7,7 @@ them is run. Components go into a store, each once, under its sha256; the set re
 import argparse
 from pathlib import Path
 
-from virnucpro.model_sets.allow_list import as_text
+from virnucpro.model_import.allow_list import as_text
 
 MIN_CHUNK_BP = 30  # as the pipeline's --chunk_length
 
@@ -47,7 +47,7 @@ def _chunk_bp(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Build the set."""
-    from virnucpro.model_sets.build import Request, build
+    from virnucpro.model_import.build import Request, build
 
     request = Request(
         folder=args.output,

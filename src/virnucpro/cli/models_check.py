@@ -56,7 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Check the set; return 0 or 1."""
     from virnucpro.engine.device import choose_device
-    from virnucpro.model_sets.check import check_components
+    from virnucpro.measuring.component_check import check_components
     from virnucpro.model_sets.description import read_model_set
 
     if args.frames and not args.certify:

@@ -64,8 +64,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Fetch; return the exit status."""
-    from virnucpro.model_sets.fetch import build_with, fetch_set
-    from virnucpro.model_sets.sources_table import read_table
+    from virnucpro.model_import.fetch import build_with, fetch_set
+    from virnucpro.model_import.sources_table import read_table
 
     official = read_table(args.sources).official_set(args.name, args.esm2)
     fetch_set(

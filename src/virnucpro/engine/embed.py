@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from virnucpro.engine.device import GpuMemoryError, SequenceTooLongError, is_out_of_memory
-from virnucpro.engine.packing import PackedBatch, pack, packed_batch
 from virnucpro.errors import InputError
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.esm2 import ESM2
+from virnucpro.models.packing import PackedBatch, pack, packed_batch
 from virnucpro.models.tokenizers import Ids, Tokenizer
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ PREPARED_BATCHES = 4  # tokenised and packed ahead of the GPU
 LAUNCHED_BATCHES = 2  # whose vectors are not fetched yet
 # Python lets a thread that computes go on for 5 ms: a thread that launches kernels, which gives the
 # interpreter away at each, would wait as long for the one that prepares (1 ms a launch, not 10 us).
-TURN_S = 5e-4
+SWITCH_INTERVAL_S = 5e-4
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -286,9 +286,9 @@ def _run_on_gpu(
 
 @contextmanager
 def _short_turns() -> Iterator[None]:
-    """Let threads change over every TURN_S; before and after, as it was."""
+    """Let threads change over every SWITCH_INTERVAL_S; before and after, as it was."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(TURN_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         yield
     finally:

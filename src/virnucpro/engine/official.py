@@ -13,7 +13,6 @@ from torch import Tensor
 
 from virnucpro.engine.device import numerics_key
 from virnucpro.engine.load import Engine
-from virnucpro.engine.packing import PackedBatch
 from virnucpro.errors import InputError
 from virnucpro.models.component import Encoder
 from virnucpro.models.dnabert_s import DnabertS
@@ -23,6 +22,7 @@ from virnucpro.models.esm2 import (
     PUBLISHED_LAYER_NAMES,
     PUBLISHED_STACKED,
 )
+from virnucpro.models.packing import PackedBatch
 
 BUDGET = 2048  # tokens of a batch, as in the original
 # Distributions and their packages, the first choice first. Another distribution has a package esm.

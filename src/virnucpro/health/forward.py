@@ -94,11 +94,11 @@ def run_frames(
 
     Raises: InputError for a damaged component, and whatever torch and its compilers do.
     """
-    from virnucpro.calls.classifier import load_classifier
-    from virnucpro.calls.frame_counts import frame_counts
     from virnucpro.engine.embed import embed
     from virnucpro.engine.embed_task import load_tokenizer
     from virnucpro.engine.load import load_engine
+    from virnucpro.scoring.classifier import load_classifier
+    from virnucpro.scoring.composition_features import composition_features
 
     vectors = {}
     tokenizer, tokenizer_sha256 = components["tokenizer"]
@@ -114,7 +114,11 @@ def run_frames(
         )
         vectors[name] = result.distinct[result.row_of]
     classifier = load_classifier(*components["classifier"])
-    counts = frame_counts(*(FRAMES[name] for name in ENCODERS)) if classifier.takes_counts else None
+    counts = (
+        composition_features(*(FRAMES[name] for name in ENCODERS))
+        if classifier.takes_composition
+        else None
+    )
     scores = classifier.scores(vectors["dnabert_s"], vectors["esm2"], counts)
     return Forward(vectors, scores[:, 1])
 

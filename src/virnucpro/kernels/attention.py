@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from virnucpro.engine.packing import TILE_ROWS
+from virnucpro.models.packing import TILE_ROWS
 
 LOG2_E = 1.4426950408889634
 MIN_DOT_WIDTH = 16  # tl.dot takes no smaller

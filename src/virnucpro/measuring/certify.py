@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from virnucpro.calls.classifier import load_classifier
-from virnucpro.calls.frame_counts import frame_counts
 from virnucpro.engine.device import GpuMemoryError, is_out_of_memory
 from virnucpro.engine.embed_task import LIBRARY, embed_within_memory, load_tokenizer
 from virnucpro.engine.load import load_engine
@@ -23,6 +21,8 @@ from virnucpro.measuring.machine import device_name
 from virnucpro.measuring.parity import score_measures, vector_measures
 from virnucpro.measuring.real_frames import RealFrames
 from virnucpro.model_sets.description import ModelSet
+from virnucpro.scoring.classifier import load_classifier
+from virnucpro.scoring.composition_features import composition_features
 from virnucpro.task import library_digest
 
 MIN_FRAMES = 500  # fewer do not show a share of 1 %
@@ -90,7 +90,9 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
         )
     part = model_set.component("classifier")
     classifier = load_classifier(part.path, part.sha256)
-    counts = frame_counts(frames.dna, frames.protein) if classifier.takes_counts else None
+    counts = (
+        composition_features(frames.dna, frames.protein) if classifier.takes_composition else None
+    )
     sequences = {"dnabert_s": frames.dna, "esm2": frames.protein}
     truth = {role: _vectors(model_set, role, sequences[role], device, "fp32")[0]
              for role in sequences}  # fmt: skip

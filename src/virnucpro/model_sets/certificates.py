@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from virnucpro.errors import InputError
-from virnucpro.files import written_whole
+from virnucpro.files import atomic_write
 from virnucpro.model_sets.description import ModelSet
 from virnucpro.model_sets.json_file import with_member
 
@@ -45,7 +45,7 @@ def store_entries(model_set: ModelSet, measured: Iterable[tuple[str, str, dict[s
     try:
         text = file.read_bytes().decode()
         value = json.dumps(entries, indent=2, sort_keys=True).replace("\n", "\n  ")
-        with written_whole(file) as temporary:
+        with atomic_write(file) as temporary:
             temporary.write_bytes(with_member(text, KEY, value).encode())
             temporary.chmod(file.stat().st_mode)
     except OSError as error:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from virnucpro.calls.frame_counts import FRAME_COUNTS_WIDTH
 from virnucpro.errors import InputError
 from virnucpro.files import write_text
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
@@ -19,6 +18,7 @@ from virnucpro.model_sets.rules import (
     is_sha256,
     rule_faults,
 )
+from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 
 FORMAT = 1
 WIDTHS = {"dnabert_s": "width", "esm2": "width", "classifier": "input_width"}
@@ -137,14 +137,18 @@ def _faults(description: dict[str, Any]) -> list[str]:
         if width := WIDTHS.get(role):
             fits[width] = type(entry.get(width)) is int
         if role == "classifier":
-            fits["frame_counts"] = entry.get("frame_counts") in (None, 0, FRAME_COUNTS_WIDTH)
+            fits["composition_features"] = entry.get("composition_features") in (
+                None,
+                0,
+                COMPOSITION_WIDTH,
+            )
         faults += [f"components.{role}.{key}" for key, fit in fits.items() if not fit]
     return faults + calibration_faults(description.get("calibration"))
 
 
 def _check_widths(model_set: ModelSet) -> None:
     dna, protein, given = (model_set.component(r).entry[WIDTHS[r]] for r in WIDTHS)
-    counts = model_set.component("classifier").entry.get("frame_counts") or 0
+    counts = model_set.component("classifier").entry.get("composition_features") or 0
     if dna + protein + counts != given:
         counted = f" and counts {counts}" if counts else ""
         raise InputError(

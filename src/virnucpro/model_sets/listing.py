@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro.errors import InputError
-from virnucpro.model_sets.calibrations import load_entry
+from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.certificates import certified_precisions
 from virnucpro.model_sets.description import ModelSet, read_model_set
 

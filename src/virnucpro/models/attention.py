@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from virnucpro.engine.packing import TILE_ROWS, PackedBatch
 from virnucpro.errors import InputError
+from virnucpro.models.packing import TILE_ROWS, PackedBatch
 
 # The flash kernel splits sequences of more than two of its blocks when there are few, and then adds
 # in another order: such sequences go one by one, so that how many there are cannot matter.

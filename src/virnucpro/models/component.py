@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from virnucpro.errors import InputError
-from virnucpro.files import file_sha256, sort_metadata, written_whole
+from virnucpro.files import atomic_write, file_sha256, sort_metadata
 from virnucpro.models import dnabert_s, esm2
 
 Encoder = esm2.ESM2 | dnabert_s.DnabertS
@@ -45,7 +45,7 @@ def write_component(path: Path, model: Encoder, dtype: torch.dtype = torch.float
     """Write a model; equal weights give equal bytes."""
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in _tensors_of(model)}
     config = json.dumps(asdict(model.config), sort_keys=True)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(tensors, temporary, {"architecture": model.architecture, "config": config})
         sort_metadata(temporary)
         temporary.chmod(0o644)  # save_file leaves it to its owner alone

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from virnucpro.engine.packing import PackedBatch
 from virnucpro.models.attention import BACKENDS, Attention, Backend, Scheme
+from virnucpro.models.packing import PackedBatch
 from virnucpro.models.pooling import mean_of_spans
 from virnucpro.models.token_embedding import TokenEmbedding
 

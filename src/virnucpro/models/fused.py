@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from virnucpro.engine.packing import PackedBatch
 from virnucpro.kernels.activation import geglu, gelu_
 from virnucpro.kernels.linear import HALF_N, interleave, linear_geglu, linear_gelu
 from virnucpro.kernels.norm import layer_norm
@@ -26,6 +25,7 @@ from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.dnabert_s import Layer as DnabertSLayer
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS, TOKEN_DROPOUT_SCALE
 from virnucpro.models.esm2 import Layer as EsmLayer
+from virnucpro.models.packing import PackedBatch
 from virnucpro.models.weights import forget_weight
 
 # What kernels/linear needs: the tensor copy engine, and 180 kB of shared memory, which consumer

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from virnucpro.engine.packing import packed_batch
 from virnucpro.kernels.activation import bias_gelu_fp8
 from virnucpro.kernels.fp8 import linear_fp8, quantize_rows
 from virnucpro.kernels.norm import layer_norm_fp8
 from virnucpro.models.attention import BACKENDS
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS
 from virnucpro.models.fused import FusedESM2
+from virnucpro.models.packing import packed_batch
 from virnucpro.models.tokenizers import EsmTokenizer
 from virnucpro.models.weights import forget_weight
 

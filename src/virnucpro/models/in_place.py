@@ -18,12 +18,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from virnucpro.engine.packing import PackedBatch
 from virnucpro.models.attention import BACKENDS, Scheme, complex_rotation
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.dnabert_s import Layer as DnabertSLayer
 from virnucpro.models.esm2 import ESM2, TOKEN_DROPOUT_SCALE
 from virnucpro.models.esm2 import Layer as EsmLayer
+from virnucpro.models.packing import PackedBatch
 from virnucpro.models.weights import forget_weight
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from virnucpro.calls.calibration import Calibration
+from virnucpro.consensus.calibrator import Calibration
 from virnucpro.model_sets.rules import frame_rule
 from virnucpro.training.figures import Figures
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from virnucpro.calls.sample_files import embedded_frames, read_rows
-from virnucpro.files import written_whole
+from virnucpro.files import atomic_write
 from virnucpro.sequences.translation import PARTIAL_STATES
 
 DROPPED = "dropped"  # instead of a part: the same sequence is on a side that is kept cleaner
@@ -54,7 +54,7 @@ CHUNK_TABLE_HEADER = "\t".join(field.name for field in fields(ChunkRow)) + "\n"
 
 def write_chunk_table(path: Path, rows: Iterable[ChunkRow]) -> None:
     """Write a table, complete or not at all."""
-    with written_whole(path) as temporary, temporary.open("w") as table:
+    with atomic_write(path) as temporary, temporary.open("w") as table:
         table.write(CHUNK_TABLE_HEADER)
         table.writelines("\t".join(map(str, astuple(row))) + "\n" for row in rows)
 
@@ -81,7 +81,7 @@ def read_shard_rows(path: Path, parts: Iterable[str]) -> Iterator[tuple[str, lis
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Write tab-separated text, complete or not at all; None is an empty cell."""
-    with written_whole(path) as temporary, temporary.open("w", newline="") as table:
+    with atomic_write(path) as temporary, temporary.open("w", newline="") as table:
         writer = csv.writer(table, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE,
                             escapechar="\\")  # fmt: skip
         writer.writerow(header)

@@ -78,7 +78,7 @@ class Trained:
     """A trained classifier.
 
     Attributes:
-        tensors: as calls/classifier.py stores them, of the best epoch.
+        tensors: as scoring/classifier.py stores them, of the best epoch.
         history: of all epochs; best: the one kept.
     """
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from virnucpro.calls.calibration import Calibrator
-from virnucpro.calls.classifier import load_classifier
 from virnucpro.calls.sample_files import read_rows
+from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.files import file_sha256
-from virnucpro.training.calibration import Method
+from virnucpro.scoring.classifier import load_classifier
 from virnucpro.training.curves import Points
-from virnucpro.training.evaluate import calibrate, curve_panels, score_part, scored_chunks
+from virnucpro.training.evaluation import calibrate, curve_panels, score_part, scored_chunks
 from virnucpro.training.examples import Vectors
 from virnucpro.training.figures import figures_by
+from virnucpro.training.fit_calibration import Method
 from virnucpro.training.trained_set import ByPart, TrainedSet, write_trained_set
 
 LOSSES = ("train_loss", "val_loss")

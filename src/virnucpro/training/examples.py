@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from virnucpro.calls.classify import EmbeddingsFile, read_vectors
 from virnucpro.errors import InputError
+from virnucpro.scoring.classify_task import EmbeddingsFile, read_vectors
 from virnucpro.training.chunk_table import ChunkRow, read_shard_rows
 from virnucpro.training.genomes import LABELS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virnucpro.training.calibration import reliability, scored
+from virnucpro.training.fit_calibration import reliability, scored
 from virnucpro.training.genomes import LABELS
 from virnucpro.training.measures import auroc
 

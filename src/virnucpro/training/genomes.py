@@ -8,8 +8,8 @@ from pathlib import Path
 from virnucpro.calls.sample_files import SplitRecord, read_records, read_rows
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
-from virnucpro.sequences.split import SHARDS_HEADER
-from virnucpro.sequences.translate import CHUNKS_HEADER, read_chunks
+from virnucpro.sequences.split_task import SHARDS_HEADER
+from virnucpro.sequences.translate_task import CHUNKS_HEADER, read_chunks
 from virnucpro.sequences.translation import Span
 
 LABELS = {"nonviral": 0, "viral": 1}

@@ -1,4 +1,4 @@
-"""The original's classifier in torch, to be trained; calls/classifier.py evaluates it.
+"""The original's classifier in torch, to be trained; scoring/classifier.py evaluates it.
 
 And several of them side by side, whose mean is one such classifier again.
 """
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from virnucpro.calls.classifier import TENSORS
+from virnucpro.scoring.classifier import TENSORS
 
 HIDDEN, DROPOUT = 512, 0.5  # the original's
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from virnucpro.calls.classifier import save_classifier
-from virnucpro.files import write_text, written_whole
+from virnucpro.files import atomic_write, write_text
+from virnucpro.scoring.classifier import save_classifier
 from virnucpro.training.chunk_table import DROPPED, read_chunk_table, write_table
 from virnucpro.training.classifier_training import RECIPES, Epoch, train_classifier
 from virnucpro.training.examples import Examples, Vectors, read_examples
@@ -61,7 +61,7 @@ def train(request: Request, out: Path) -> None:
         "recipe": asdict(recipe),
         "torch": torch.__version__,
     }  # fmt: skip
-    with written_whole(out / "classifier.safetensors") as temporary:
+    with atomic_write(out / "classifier.safetensors") as temporary:
         save_classifier(temporary, trained.tensors)
     write_table(out / "history.tsv", HISTORY_HEADER, map(astuple, trained.history))
     write_text(out / "training.json", json.dumps(note, indent=2) + "\n")

@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from virnucpro.calls.calibration import Calibration
+from virnucpro.consensus.calibrator import Calibration
 from virnucpro.errors import InputError
 from virnucpro.model_sets.description import write_description
 from virnucpro.model_sets.rules import frame_rule
-from virnucpro.training.calibration import write_calibration
 from virnucpro.training.card import card
 from virnucpro.training.chunk_table import write_table
 from virnucpro.training.curves import Panel, svg
 from virnucpro.training.figures import Figures
+from virnucpro.training.fit_calibration import write_calibration
 
 CLASSIFIER = "classifier.safetensors"
 ByPart = dict[str, dict[str, dict[str, Figures]]]  # part -> all, class ... -> value -> figures

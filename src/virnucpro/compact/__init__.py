@@ -1,0 +1,1 @@
+"""The making of the bundled model sets (make train-compact)."""

@@ -1,0 +1,102 @@
+"""What the files of a compact set give for labelled windows, run as the pipeline runs them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from virnucpro.compact.frame_pool import Frames
+from virnucpro.compact.windows import Windows
+from virnucpro.consensus.consensus import FrameScore, call_chunk, call_sequence
+from virnucpro.engine.embed import embed
+from virnucpro.engine.load import Engine, load_engine
+from virnucpro.model_sets.description import ModelSet
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
+from virnucpro.scoring.classifier import Classifier, load_classifier
+from virnucpro.scoring.composition_features import composition_features
+from virnucpro.sequences.translation import OPEN_RULE
+from virnucpro.training.chunk_table import ChunkRow
+from virnucpro.training.evaluation import CalledChunk
+from virnucpro.training.measures import auroc
+
+CLOSED, OPEN, PARTIAL = "ssssss", "osssss", "psssss"  # states that say no more than is needed here
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """The encoders of a set with their tokenizers, and its classifier."""
+
+    dnabert_s: tuple[Engine, Tokenizer]
+    esm2: tuple[Engine, Tokenizer]
+    classifier: Classifier
+
+    def scores(self, frames: Frames) -> NDArray[np.float32]:
+        """Return float32 [frames, 2]: p_other and p_virus."""
+        dna = _vectors(*self.dnabert_s, frames.dna)
+        protein = _vectors(*self.esm2, frames.protein)
+        takes_composition = self.classifier.takes_composition
+        counts = composition_features(frames.dna, frames.protein) if takes_composition else None
+        return self.classifier.scores(dna, protein, counts)
+
+
+def load_set(model_set: ModelSet, device: torch.device, precision: str = "fp32") -> StoredSet:
+    """Load a set.
+
+    Raises: InputError for a damaged component.
+    """
+    engines = {}
+    for role in ("dnabert_s", "esm2"):
+        part = model_set.component(role)
+        engines[role] = load_engine(part.path, part.sha256, device, precision)
+    classifier = model_set.component("classifier")
+    alphabet = engines["esm2"].encoder.config.alphabet  # type: ignore[union-attr]
+    return StoredSet(
+        (engines["dnabert_s"], BpeTokenizer(model_set.component("tokenizer").path)),
+        (engines["esm2"], EsmTokenizer(alphabet)),
+        load_classifier(classifier.path, classifier.sha256),
+    )
+
+
+def call_windows(
+    windows: Windows, frames: Frames, scores: NDArray[np.float32], rule: str
+) -> list[CalledChunk]:
+    """Return windows with the scores of their frames, under a frame rule."""
+    own: list[list[FrameScore]] = [[] for _ in windows.sequences]
+    for window, row in zip(frames.window.tolist(), scores.tolist(), strict=True):
+        if rule != OPEN_RULE or frames.is_open[window]:
+            own[window].append(FrameScore(*row))
+    return [
+        CalledChunk(_row(windows, i, bool(frames.is_open[i]), bool(found)), found)
+        for i, found in enumerate(own)
+    ]
+
+
+def sequences_auroc(chunks: list[CalledChunk]) -> float:
+    """Return the AUROC of whole sequences, pooled over their called chunks."""
+    calls: dict[str, list] = {}
+    labels: dict[str, int] = {}
+    for chunk in chunks:
+        if chunk.scores:
+            calls.setdefault(chunk.row.sequence_id, []).append(call_chunk(chunk.scores))
+            labels[chunk.row.sequence_id] = int(chunk.row.label == "viral")
+    delta = np.array([call_sequence(own).weighted_delta for own in calls.values()])
+    return auroc(np.array(list(labels.values())), delta)
+
+
+def _row(windows: Windows, i: int, is_open: bool, is_called: bool) -> ChunkRow:
+    label = "viral" if windows.labels[i] else "nonviral"
+    states = OPEN if is_open else PARTIAL if is_called else CLOSED
+    sequence, group = str(windows.sequence_of[i]), windows.groups[i]
+    length = len(windows.sequences[i])
+    return ChunkRow(
+        group, sequence, str(i), "", length, states, "", label, windows.kinds[i], group, "val"
+    )
+
+
+def _vectors(engine: Engine, tokenizer: Tokenizer, sequences: list[str]) -> NDArray[np.float32]:
+    found = embed(
+        engine.model, tokenizer, sequences, engine.token_budget,
+        exact=engine.exact, threads=torch.get_num_threads(),
+    )  # fmt: skip
+    return found.vectors

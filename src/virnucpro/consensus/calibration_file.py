@@ -1,0 +1,225 @@
+"""Calibration files (docs/model_sets.md): written, and read with every value checked.
+
+A number is a number of JSON, never a text or a truth value. A fault is told with its place, as in
+`bins.2.rates.delta: does not rise from -1`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from virnucpro.consensus.calibrator import (
+    Bin,
+    Calibration,
+    Curve,
+    Isotonic,
+    MadeFor,
+    Rates,
+    Temperature,
+)
+from virnucpro.errors import InputError
+
+FORMAT = 1
+METHODS: dict[str, type[Temperature] | type[Isotonic]] = {
+    "temperature": Temperature,
+    "isotonic": Isotonic,
+}
+LARGEST = 1e300  # of a number; JSON has larger integers, which are no float
+
+
+def to_json(calibration: Calibration) -> str:
+    """Return the text of a calibration file."""
+    names = {kind: name for name, kind in METHODS.items()}
+    bins = [
+        {"min_chunks": b.min_chunks, "method": names[type(b.curve)], **asdict(b.curve),
+         "rates": asdict(b.rates)}
+        for b in calibration.bins
+    ]  # fmt: skip
+    content = {
+        "format": FORMAT,
+        "made_for": asdict(calibration.made_for) if calibration.made_for else None,
+        "viral_prior": calibration.viral_prior,
+        "threshold": calibration.threshold,
+        "bins": bins,
+        "measured": calibration.measured,
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def load_calibration(
+    path: Path, sha256: str | None = None, made_for: MadeFor | None = None
+) -> Calibration:
+    """Read a calibration file.
+
+    Args:
+        path: of the file.
+        sha256: that it must have, in either case; None: any.
+        made_for: what it must have been made for; None: anything.
+    Raises: InputError for a file that cannot be read, is another than the model set names,
+        malformed, or made for something else.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}). Copy it again, or calibrate the "
+            "model set again."
+        ) from error
+    if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256.lower():
+        raise InputError(
+            f"{path}: sha256 is {found[:12]}…, the model set says {sha256[:12]}…. The file is "
+            "damaged or was replaced: copy it again, or calibrate the model set again."
+        )
+    try:
+        calibration = _calibration(json.loads(content, parse_constant=_no_number))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is no calibration of format {FORMAT} ({error}). Copy it again, or calibrate "
+            "the model set again."
+        ) from error
+    if made_for and (others := _differences(calibration.made_for, made_for)):
+        raise InputError(
+            f"{path}: was made for {'; '.join(others)}. Calibrate the model set again."
+        )
+    return calibration
+
+
+def _differences(found: MadeFor | None, wanted: MadeFor) -> list[str]:
+    """Return in which points a calibration is for something else."""
+    if found is None:
+        return ["no model set that it names"]
+    pairs = [(name, getattr(found, name), getattr(wanted, name))
+             for name in ("chunk_bp", "frame_rule", "min_residues")]  # fmt: skip
+    others = [f"{name} {a!a}, the set has {b!a}" for name, a, b in pairs if a != b]
+    for role, sha256 in wanted.components.items():
+        if (own := found.components.get(role, "none")) != sha256:
+            others.append(f"another {role} ({own[:12]!a}, the set has {sha256[:12]!a})")
+    return others
+
+
+def _calibration(content: Any) -> Calibration:
+    """Return the calibration; ValueError with place and cause where it is none."""
+    _check(isinstance(content, dict), "it", "is no JSON object")
+    _check(content.get("format") == FORMAT, "format", f"is {content.get('format')!r}")
+    bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(_list(content, "bins", "bins")))
+    min_chunks = [b.min_chunks for b in bins]
+    _check(min_chunks[:1] == [1] and _rises(min_chunks, strictly=True),
+           "bins", f"start at {min_chunks} chunks, not at 1 and then ascending")  # fmt: skip
+    prior, threshold = (_member(content, name, name) for name in ("viral_prior", "threshold"))
+    for name, value in (("viral_prior", prior), ("threshold", threshold)):
+        _check(0 < _number(name, value) < 1, name, f"{value} is not between 0 and 1")
+    measured = content.get("measured") or {}
+    _check(isinstance(measured, dict), "measured", "is no JSON object")
+    return Calibration(
+        bins, float(prior), float(threshold), _made_for(content.get("made_for")), measured
+    )
+
+
+def _made_for(entry: Any) -> MadeFor | None:
+    if entry is None:
+        return None
+    place = "made_for"
+    chunk_bp, rule, components = (
+        _member(entry, name, f"{place}.{name}") for name in ("chunk_bp", "frame_rule", "components")
+    )
+    least = entry.get("min_residues")
+    _check(_is_count(chunk_bp), f"{place}.chunk_bp", "is no whole number from 1 on")
+    _check(isinstance(rule, str), f"{place}.frame_rule", "is no text")
+    _check(least is None or _is_count(least), f"{place}.min_residues",
+           "is no whole number from 1 on")  # fmt: skip
+    _check(isinstance(components, dict), f"{place}.components", "is no JSON object")
+    for role, sha256 in components.items():
+        _check(isinstance(sha256, str), f"{place}.components.{role!a}", "is no text")
+    sums = {role: sha256.lower() for role, sha256 in components.items()}
+    return MadeFor(chunk_bp, rule, least, sums)
+
+
+def _bin(place: str, entry: Any) -> Bin:
+    min_chunks = _member(entry, "min_chunks", f"{place}.min_chunks")
+    _check(_is_count(min_chunks), f"{place}.min_chunks", "is no whole number from 1 on")
+    method = _member(entry, "method", f"{place}.method")
+    _check(method in tuple(METHODS), f"{place}.method", f"{method!r} is not {' or '.join(METHODS)}")
+    curve = _temperature(place, entry) if method == "temperature" else _isotonic(place, entry)
+    rates = _member(entry, "rates", f"{place}.rates")
+    return Bin(min_chunks, curve, _rates(f"{place}.rates", rates))
+
+
+def _temperature(place: str, entry: Any) -> Curve:
+    temperature, bias = (
+        _number(f"{place}.{name}", _member(entry, name, f"{place}.{name}"))
+        for name in ("temperature", "bias")
+    )
+    _check(temperature > 0, f"{place}.temperature", f"{temperature} is not above 0")
+    return Temperature(temperature, bias)
+
+
+def _isotonic(place: str, entry: Any) -> Curve:
+    delta, p_virus = (_numbers(place, entry, name) for name in ("delta", "p_virus"))
+    _check(
+        len(delta) == len(p_virus) > 0, place, "delta and p_virus differ in length, or are empty"
+    )
+    _check(_rises(delta, strictly=True), f"{place}.delta", "does not rise")
+    _check(_rises(p_virus), f"{place}.p_virus", "falls")
+    _check(p_virus[0] > 0 and p_virus[-1] < 1, f"{place}.p_virus", "reaches 0 or 1")
+    return Isotonic(delta, p_virus)
+
+
+def _rates(place: str, entry: Any) -> Rates:
+    rates = Rates(*(_numbers(place, entry, name) for name in ("delta", "viral", "nonviral")))
+    _check(len(rates.delta) == len(rates.viral) == len(rates.nonviral) > 0,
+           place, "delta, viral and nonviral differ in length, or are empty")  # fmt: skip
+    _check(rates.delta[0] == -1 and _rises(rates.delta, strictly=True),
+           f"{place}.delta", "does not rise from -1")  # fmt: skip
+    for name, shares in (("viral", rates.viral), ("nonviral", rates.nonviral)):
+        _check(_rises(shares[::-1]) and shares[0] <= 1 and shares[-1] >= 0,
+               f"{place}.{name}", "does not fall from 1 to 0")  # fmt: skip
+    _check(rates.nonviral[-1] > 0, f"{place}.nonviral", "reaches 0")
+    return rates
+
+
+def _member(entry: Any, name: str, place: str) -> Any:
+    """Return a member that must be there."""
+    _check(isinstance(entry, dict), place.rpartition(".")[0] or "it", "is no JSON object")
+    _check(name in entry, place, "is missing")
+    return entry[name]
+
+
+def _list(entry: Any, name: str, place: str) -> list[Any]:
+    value = _member(entry, name, place)
+    _check(isinstance(value, list), place, "is no list")
+    return list(value)
+
+
+def _numbers(place: str, entry: Any, name: str) -> tuple[float, ...]:
+    place = f"{place}.{name}"
+    return tuple(_number(place, value) for value in _list(entry, name, place))
+
+
+def _number(place: str, value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    _check(is_number and abs(value) <= LARGEST, place, f"{json.dumps(value)[:40]} is no number")
+    return float(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _rises(numbers: Sequence[float], *, strictly: bool = False) -> bool:
+    """Return whether none is below the one before."""
+    in_order: Callable[[float, float], bool] = (
+        (lambda a, b: a < b) if strictly else (lambda a, b: a <= b)
+    )
+    return all(map(in_order, numbers, numbers[1:]))
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _check(holds: bool, place: str, fault: str) -> None:
+    if not holds:
+        raise ValueError(f"{place}: {fault}")

@@ -1,0 +1,1 @@
+"""Official files into model sets: fetched, checked, read and converted."""

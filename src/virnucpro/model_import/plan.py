@@ -1,0 +1,61 @@
+"""What a component will be made of, before a number is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from virnucpro.errors import InputError
+from virnucpro.model_import.stored_tensor import StoredTensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A component, and where its numbers come from.
+
+    Attributes:
+        architecture, config: the component's metadata.
+        tensors: our name -> tensors of the source, which are stacked along their first dimension.
+        files: of the source, the one with the weights first.
+        width: numbers a frame that an encoder gives, or that the classifier takes.
+        notes: what the user should know about the source, a sentence each.
+    """
+
+    architecture: str
+    config: dict[str, Any]
+    tensors: dict[str, tuple[StoredTensor, ...]]
+    files: tuple[Path, ...]
+    width: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each tensor of the component."""
+        return {name: _stacked_shape(name, parts) for name, parts in self.tensors.items()}
+
+    def dtype(self, wanted: str) -> str:
+        """Return the number format to store: auto keeps float16, which float32 would only pad."""
+        if wanted != "auto":
+            return wanted
+        kinds = {part.dtype for parts in self.tensors.values() for part in parts}
+        return "float16" if kinds == {"float16"} else "float32"
+
+
+def _stacked_shape(name: str, parts: tuple[StoredTensor, ...]) -> tuple[int, ...]:
+    if len({part.shape[1:] for part in parts}) != 1 or not parts[0].shape:
+        shapes = ", ".join(str(part.shape) for part in parts)
+        raise InputError(f"{parts[0].path}: {name} is made of parts of shapes {shapes}.")
+    return (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+
+
+def check_encoder(path: Path, plan: Plan) -> None:
+    """Compare the tensors of a plan with those that its architecture needs.
+
+    Raises: InputError naming every missing, unexpected and mis-shaped tensor.
+    """
+    import torch
+
+    from virnucpro.models.component import CONFIGS, ENCODERS, check_tensors
+
+    with torch.device("meta"):
+        model = ENCODERS[plan.architecture](CONFIGS[plan.architecture](**plan.config))
+    check_tensors(path, plan.shapes, model)

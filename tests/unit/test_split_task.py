@@ -1,0 +1,247 @@
+import itertools
+import logging
+import random
+import tracemalloc
+
+import pytest
+
+from virnucpro.errors import InputError
+from virnucpro.sequences.reader import InputFile
+from virnucpro.sequences.split_task import LINE_LENGTH, TOKENS_PER_BP, repeated_ids, split_sample
+
+
+@pytest.fixture
+def split(tmp_path):
+    """Split FASTA texts, one a file; return (counts, folder)."""
+    runs = itertools.count()
+
+    def run(*texts, chunk_bp=500, shard_tokens=0, mates=None):
+        out = tmp_path / f"run{next(runs)}"
+        out.mkdir()
+        sources = []
+        for n, text in enumerate(texts):
+            path = tmp_path / f"in{n}.fa"
+            path.write_text(text)
+            sources.append(InputFile(path, (mates or [""] * len(texts))[n]))
+        return split_sample("s", sources, chunk_bp, shard_tokens, out), out
+
+    return run
+
+
+def chunk_text(out) -> str:
+    return "".join(path.read_text() for path in sorted(out.glob("s.*.chunks.fna")))
+
+
+def rows(path) -> list[list[str]]:
+    return [line.split("\t") for line in path.read_text().splitlines()[1:]]
+
+
+def random_fasta(seed: int, lengths) -> str:
+    rng = random.Random(seed)
+    return "".join(
+        f">r{n}\n{''.join(rng.choices('ACGTacgtN', k=length))}\n"
+        for n, length in enumerate(lengths)
+    )
+
+
+def test_chunks_of_records_of_all_lengths(split, original):
+    rng = random.Random(4)
+    lengths = [0, 1, 2, 299, 300, 301, 601, 2345, *(rng.randrange(5000) for _ in range(40))]
+    text = random_fasta(5, lengths)
+    counts, out = split(text, chunk_bp=300)
+    expected, table = "", []
+    for record in text.split(">")[1:]:
+        name, sequence = record.split("\n")[:2]
+        coordinates = original.chunk_coordinates(len(sequence), 300)
+        table.append([name, name, "in0.fa", str(len(sequence)), str(len(coordinates))])
+        for number, (start, end) in enumerate(coordinates, start=1):
+            lines = [sequence[i : min(i + 60, end)] for i in range(start, end, 60)]
+            expected += "\n".join([f">{name}_chunk_{number}", *lines, ""])
+    assert chunk_text(out) == expected  # case kept, wrapped at 60 columns
+    assert rows(out / "s.records.tsv") == table
+    assert (counts.records, counts.chunks) == (len(lengths), sum(int(row[4]) for row in table))
+    assert rows(out / "s.shards.tsv") == [
+        ["s.00001", str(counts.chunks), str(sum(len(line) for line in expected.split("\n")
+                                                if line[:1] != ">"))]
+    ]  # fmt: skip
+
+
+def test_headers_of_the_tables(split):
+    _, out = split(">a\nAC\n")
+    assert (out / "s.records.tsv").read_text() == (
+        "sequence_id\tname\tfile\tlength_bp\tchunks\na\ta\tin0.fa\t2\t1\n"
+    )
+    assert (out / "s.shards.tsv").read_text() == "shard\tchunks\tlength_bp\ns.00001\t1\t2\n"
+
+
+@pytest.mark.parametrize("shard_tokens", [1, 100, 150, 151, 999, 5000, 10**9])
+def test_shards_cut_between_chunks_and_join_to_the_same_text(split, shard_tokens):
+    text = random_fasta(6, [0, 700, 20, 3000, 500, 0, 1234])
+    _, whole = split(text)
+    counts, out = split(text, shard_tokens=shard_tokens)
+    assert chunk_text(out) == chunk_text(whole)
+    assert (out / "s.records.tsv").read_bytes() == (whole / "s.records.tsv").read_bytes()
+    aim_bp = shard_tokens / TOKENS_PER_BP
+    table = rows(out / "s.shards.tsv")
+    assert [row[0] for row in table] == [f"s.{n:05d}" for n in range(1, len(table) + 1)]
+    assert sum(int(row[1]) for row in table) == counts.chunks
+    for n, (shard, num_chunks, length_bp) in enumerate(table):
+        content = (out / f"{shard}.chunks.fna").read_text()
+        records = ["".join(r.split("\n")[1:]) for r in content.split(">")[1:]]
+        assert content[0] == ">" and content[-1] == "\n"
+        assert len(records) == int(num_chunks) > 0
+        assert sum(map(len, records)) == int(length_bp)
+        assert sum(map(len, records[:-1])) < aim_bp  # it ends with the chunk that fills it
+        assert n == len(table) - 1 or int(length_bp) >= aim_bp
+
+
+def test_shard_tokens_change_the_number_of_shards(split):
+    text = random_fasta(7, [5000])
+    numbers = [len(rows(split(text, shard_tokens=t)[1] / "s.shards.tsv")) for t in (1, 300, 10**6)]
+    assert numbers == [10, 5, 1]
+
+
+def test_chunk_length_changes_the_chunks(split):
+    assert [split(random_fasta(8, [3000]), chunk_bp=c)[0].chunks for c in (300, 500)] == [10, 6]
+
+
+def test_no_records_give_header_only_tables_and_no_shard(split):
+    counts, out = split("")
+    assert (counts.records, counts.chunks) == (0, 0)
+    assert sorted(path.name for path in out.iterdir()) == ["s.records.tsv", "s.shards.tsv"]
+    assert rows(out / "s.records.tsv") == rows(out / "s.shards.tsv") == []
+
+
+def test_empty_records_get_a_row_and_no_chunk(split):
+    counts, out = split(">a\n>b\nAC\n>c\n")
+    assert (counts.records, counts.chunks) == (3, 1)
+    assert [(row[0], row[3], row[4]) for row in rows(out / "s.records.tsv")] == [
+        ("a", "0", "0"), ("b", "2", "1"), ("c", "0", "0"),
+    ]  # fmt: skip
+    assert chunk_text(out) == ">b_chunk_1\nAC\n"
+
+
+def ids_and_names(out) -> list[tuple[str, str, str]]:
+    return [(row[0], row[1], row[2]) for row in rows(out / "s.records.tsv")]
+
+
+def test_repeated_names_are_numbered_also_across_files(split, caplog):
+    with caplog.at_level(logging.WARNING):
+        counts, out = split(">a\nAA\n>b\nCC\n>a\nGG\n", ">b\nTT\n>a\nAC\n>c\nAG\n", shard_tokens=1)
+    assert ids_and_names(out) == [
+        ("a", "a", "in0.fa"), ("b", "b", "in0.fa"), ("a_dup2", "a", "in0.fa"),
+        ("b_dup2", "b", "in1.fa"), ("a_dup3", "a", "in1.fa"), ("c", "c", "in1.fa"),
+    ]  # fmt: skip
+    assert chunk_text(out) == "".join(
+        f">{name}_chunk_1\n{sequence}\n"
+        for name, sequence in [("a", "AA"), ("b", "CC"), ("a_dup2", "GG"),
+                               ("b_dup2", "TT"), ("a_dup3", "AC"), ("c", "AG")]
+    )  # fmt: skip
+    assert counts.renamed == 3 and counts.records == 6
+    assert "3 sequences shared a name" in caplog.text and "(first: a)" in caplog.text
+    assert len(rows(out / "s.shards.tsv")) == 3  # those of the second reading only
+
+
+def test_a_rename_that_hits_another_name_is_refused(split):
+    with pytest.raises(InputError, match="two sequences would be called a_dup2") as refusal:
+        split(">a\nAC\n>a\nGG\n", ">a_dup2\nTT\n")
+    assert ": a in in0.fa and a_dup2 in in1.fa. " in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["sequence_id", "name", "a_dup2", "unnamed_9", "s.records.tsv"])
+def test_a_name_that_occurs_once_is_kept(split, caplog, name):
+    counts, out = split(f">{name}\nAC\n")
+    assert ids_and_names(out) == [(name, name, "in0.fa")]
+    assert counts.renamed == 0 and not caplog.text
+
+
+def test_names_of_the_header_row_can_repeat(split):
+    _, out = split(">sequence_id\nAC\n>sequence_id\nAC\n")
+    assert [row[0] for row in rows(out / "s.records.tsv")] == ["sequence_id", "sequence_id_dup2"]
+
+
+def test_records_without_a_name_are_numbered_by_their_place(split):
+    counts, out = split(">\nAC\n>a\nGG\n> \nTT\n", ">\nAG\n")
+    assert ids_and_names(out) == [
+        ("unnamed_1", "", "in0.fa"), ("a", "a", "in0.fa"),
+        ("unnamed_3", "", "in0.fa"), ("unnamed_4", "", "in1.fa"),
+    ]  # fmt: skip
+    assert counts.renamed == 0
+
+
+def test_a_number_that_is_another_ones_name_is_told_apart(split):
+    counts, out = split(">unnamed_2\nAC\n>\nGG\n>a\nTT\n>a\nTT\n")
+    assert [row[:2] for row in rows(out / "s.records.tsv")] == [
+        ["unnamed_2", "unnamed_2"], ["unnamed_2_dup2", ""], ["a", "a"], ["a_dup2", "a"],
+    ]  # fmt: skip
+    assert counts.renamed == 1  # the one without a name has not lost any
+
+
+def test_mates_are_told_apart_by_their_suffix(split):
+    counts, out = split(">a\nAC\n>\nAC\n", ">a\nGG\n>\nAC\n", mates=["/1", "/2"])
+    assert [row[0] for row in rows(out / "s.records.tsv")] == [
+        "a/1", "unnamed_2", "a/2", "unnamed_4",
+    ]  # fmt: skip
+    assert counts.renamed == 0
+
+
+def test_repeated_ids_compare_whole_names(tmp_path):
+    table = tmp_path / "t"
+    names = ["b", "a", "B", "a b", "a.1", "a_1", "a", "b ", "10", "1", "\u00e9", "\u00e9"]
+    table.write_text("sequence_id\tname\n" + "".join(f"{name}\tb\n" for name in names))
+    assert repeated_ids(table) == {"a", "\u00e9"}
+
+
+def test_a_bad_file_stops_the_sample(split):
+    with pytest.raises(InputError, match="in1.fa, record 1 .b.: letter '9'"):
+        split(">a\nAC\n", ">b\nA9\n")
+
+
+def test_memory_does_not_grow_with_the_number_of_records(split):
+    peaks = []
+    for num_records in (1000, 10_000):
+        text = random_fasta(9, [150] * num_records)
+        tracemalloc.start()
+        split(text, shard_tokens=100_000)
+        peaks.append(tracemalloc.get_traced_memory()[1] - len(text))
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 100_000, peaks
+
+
+def test_the_executable_passes_every_option_on(split_and_translate, tmp_path, original):
+    left, right = tmp_path / "x 'y'.fa", tmp_path / "z.fa"
+    left.write_text(random_fasta(10, [1300]))
+    right.write_text(random_fasta(11, [400]))
+    out = split_and_translate(left, right, sample="p", chunk_bp=300, ends="12", shard_tokens=120)
+    assert ids_and_names_of(out, "p") == [("r0/1", left.name), ("r0/2", right.name)]
+    starts = [original.chunk_coordinates(n, 300) for n in (1300, 400)]
+    assert len(rows(out / "p.shards.tsv")) == 4 and sum(map(len, starts)) == 7
+    text = "".join(path.read_text() for path in sorted(out.glob("p.*.chunks.fna")))
+    assert max(map(len, text.split("\n"))) == LINE_LENGTH
+    assert text.count(">r0/1_chunk_") == 5 and text.count(">r0/2_chunk_") == 2
+
+
+def ids_and_names_of(out, sample):
+    return [(row[0], row[2]) for row in rows(out / f"{sample}.records.tsv")]
+
+
+def test_the_executable_reports_a_bad_file(split_and_translate, tmp_path, capsys):
+    bad = tmp_path / "bad.fa"
+    bad.write_text(">b\nA9\n")
+    with pytest.raises(SystemExit, match="2"):
+        split_and_translate(bad)
+    assert "error: bad.fa, record 1 (b): letter '9' at position 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("first, second", [(2, 1), (1, 2), (2, 0)])
+def test_mates_without_a_counterpart_are_refused(split, first, second):
+    reads = [">a\nAC\n" * first, ">a\nGG\n" * second]
+    assert split(*reads)[0].records == 3 - (second == 0)  # not given as mates
+    words = f"in1.fa: {second} reads, but {first} in the file of their mates, in0.fa. "
+    with pytest.raises(InputError, match=words):
+        split(*reads, mates=["/1", "/2"])
+
+
+def test_each_file_of_mates_is_compared_with_its_own(split):
+    texts = [">a\nAC\n", ">b\nAC\n>c\nAC\n", ">b\nAC\n>c\nAC\n", "", ""]
+    assert split(*texts, mates=["", "/1", "/2", "/1", "/2"])[0].records == 5
