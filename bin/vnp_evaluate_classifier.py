@@ -21,7 +21,7 @@ def evaluate_classifier(args: argparse.Namespace) -> None:
             args.classifier,
             args.history,
             args.training,
-            read_base(args.base),
+            read_base(args.base.read()),
             None if args.calibrate == "none" else args.calibrate,
         )
     )
@@ -39,7 +39,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--classifier", required=True, type=Path)
     parser.add_argument("--history", required=True, type=Path, help="history.tsv")
     parser.add_argument("--training", required=True, type=Path, help="training.json")
-    parser.add_argument("--base", required=True, metavar="JSON", help="what is said of the new set")
+    parser.add_argument(
+        "--base",
+        required=True,
+        type=argparse.FileType(),
+        metavar="JSON",
+        help="what the new set says of itself (-: stdin)",
+    )
     parser.add_argument("--calibrate", choices=("temperature", "isotonic", "none"), required=True)
     args = parser.parse_args(argv)
     library = ["calls", "consensus", "embeddings", "model_sets", "scoring", "sequences", "training"]

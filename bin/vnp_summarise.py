@@ -3,10 +3,11 @@
 
 Writes prediction_results.txt, prediction_results_highestscore.csv, chunks.tsv, sequences.tsv,
 contigs.tsv, regions.bed, regions.gff3, viral.fasta and SAMPLE.summary.tsv; or an error and none.
-With --made-by, provenance.json too.
+With --provenance, provenance.json too.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -38,8 +39,9 @@ def summarise(args: argparse.Namespace) -> None:
     out = Path(args.sample)
     out.mkdir(exist_ok=True)
     counts = summarise_sample(files, args.chunk_length, out, calibrator)
-    if args.made_by:
-        write_provenance(out / "provenance.json", args.sample, args.chunk_length, args.made_by)
+    if args.provenance:
+        note = json.load(args.provenance)
+        write_provenance(out / "provenance.json", args.sample, args.chunk_length, note)
     values = [str(counts.get(column, 0)) for column in SUMMARY_COLUMNS]
     Path(f"{args.sample}.summary.tsv").write_text(
         "\t".join(("sample", *SUMMARY_COLUMNS)) + "\n" + "\t".join((args.sample, *values)) + "\n"
@@ -64,7 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chunks", nargs="*", default=[], type=Path, help="SHARD.chunks.fna")
     parser.add_argument("--chunk-tables", nargs="*", default=[], type=Path, help="SHARD.chunks.tsv")
     parser.add_argument("--scores", nargs="*", default=[], type=Path, help="SHARD.scores.tsv")
-    parser.add_argument("--made-by", metavar="JSON", help="the models, for provenance.json")
+    parser.add_argument(
+        "--provenance", type=argparse.FileType(), metavar="JSON", help="of the models (-: stdin)"
+    )
     parser.add_argument("--calibration", type=Path, help="of the model set (default: none)")
     parser.add_argument("--calibration-sha256", help="digest that it must have")
     parser.add_argument(

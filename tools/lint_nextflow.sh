@@ -8,4 +8,4 @@ if [ "$1" -ef tools/nextflow/nextflow ] && [ ! -e "${NXF_RUNTIME:-tools/nextflow
     echo "nextflow lint: skipped, there is no javac (apt-get install default-jdk-headless)" >&2
     exit
 fi
-"$1" lint -o concise main.nf nextflow.config conf modules workflows
+"$1" lint -o concise main.nf nextflow.config conf modules subworkflows workflows

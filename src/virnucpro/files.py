@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 BLOCK_BYTES = 1 << 24
 
@@ -28,6 +29,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a small file, complete or not at all."""
     with atomic_write(path) as temporary:
         temporary.write_text(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, complete or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def file_blocks(path: Path) -> Iterator[bytes]:

@@ -18,13 +18,14 @@ EXIT_LIBRARY = 78  # the set-up's fault, not the input's
 def library_digest(packages: Sequence[str]) -> str:
     """Return the sha256 (hex) of the library code that a task uses.
 
-    It covers the modules at the top of the package and those of the named sub-packages: for each
-    file, in order of its path, `path NUL size NUL bytes`. workflows/library.nf computes the same.
+    It covers the modules at the top of the package, and modules and JSON schemas of the named
+    sub-packages: for each file, in order of its path, `path NUL size NUL bytes`. library.nf
+    computes the same.
     """
     root = Path(__file__).parent
     files = list(root.glob("*.py"))
     for package in packages:
-        files += (root / package).glob("*.py")
+        files += [*(root / package).glob("*.py"), *(root / package).glob("*.json")]
     digest = hashlib.sha256()
     for name, path in sorted((file.relative_to(root).as_posix(), file) for file in files):
         content = path.read_bytes()

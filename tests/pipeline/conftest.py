@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,12 +30,19 @@ class Run:
     tasks: list[dict[str, str]] = field(default_factory=list)
 
     def names(self, status: str) -> set[str]:
-        """Return "PROCESS tag" of the tasks with a status of the trace, e.g. CACHED."""
+        """Return "PROCESS tag" of the tasks with a status of the trace, e.g. CACHED.
+
+        The two that check what is asked for run in every run, and are left out.
+        """
         return {
             f"{task['process'].split(':')[-1]} {task['tag']}"
             for task in self.tasks
-            if task["status"] == status
+            if task["status"] == status and not task["process"].startswith("CHECK_")
         }
+
+    def started(self) -> set[str]:
+        """Return the processes of which a task was submitted."""
+        return set(re.findall(r"Submitted process > (?:\w+:)*(\w+)", self.output))
 
     def processes(self, status: str) -> set[str]:
         """Return the processes with at least one such task."""

@@ -12,12 +12,10 @@ from typing import Any
 
 from conftest import NEXTFLOW, PROJECT
 
+UTILS = "subworkflows/local/utils_virnucpro_pipeline"
 PROBE = """
-include { encoderSettings ; engineFaults } from 'PROJECT/workflows/engine'
-include { readGenomes } from 'PROJECT/workflows/genomes'
-include { calibration ; checkCertified ; chunkLength ; descriptionFaults ; frameRule ; modelIdentity ; readModelSet ; setDigest } from 'PROJECT/workflows/model_set'
-include { idleParameters ; schemaParameters } from 'PROJECT/workflows/parameters'
-include { readSamples } from 'PROJECT/workflows/samples'
+include { unusedParameters } from 'PROJECT/UTILS/parameters'
+include { filesOfSet ; filesOfSheet ; looksLikeSheet } from 'PROJECT/UTILS/requests'
 
 def asked(question) {
     try {
@@ -29,33 +27,16 @@ def asked(question) {
 }
 
 def answer(question) {
-    if (question.containsKey('description')) {
-        def faults = descriptionFaults(question.description)
-        return [faults: faults, digest: faults ? null : setDigest(question.description)]
-    }
-    if (question.containsKey('samples')) {
-        return [samples: readSamples(question.samples, launchDir).collect { s -> s.id }]
-    }
-    if (question.containsKey('genomes')) {
-        return [genomes: readGenomes(question.genomes, question.training_frames, launchDir).collect { g -> g.id }]
-    }
     if (question.containsKey('command_line')) {
-        return [faults: idleParameters(question.workflow, question.command_line)]
+        return [faults: unusedParameters(question.workflow, question.command_line)]
     }
-    if (question.containsKey('engine')) {
-        def faults = engineFaults(question.engine)
-        if (faults) {
-            return [faults: faults]
-        }
-        def model = readModelSet(question.folder, null)
-        checkCertified(model, question.engine.precision)
-        return [encoders: encoderSettings(model, question.engine, schemaParameters())]
+    if (question.containsKey('sheet')) {
+        return [paths: filesOfSheet(file("${launchDir}/${question.sheet}", glob: false), launchDir)]
     }
-    def model = readModelSet(question.folder, question.weights_dir)
-    def rule = frameRule(model, question.frame_rule)
-    def chunk_bp = chunkLength(model, question.chunk_bp, question.mismatch)
-    def found = calibration(model, chunk_bp, rule[0], question.viral_prior)
-    return [digest: model.digest, rule: rule, calibration: [found[0].toString(), found[1], found[2]], identity: modelIdentity(model, rule, found, '0')]
+    if (question.containsKey('looks')) {
+        return [sheet: looksLikeSheet(file("${launchDir}/${question.looks}", glob: false))]
+    }
+    return [paths: filesOfSet(file(question.folder, glob: false)).collectEntries { name, path -> [name, path.toString()] }]
 }
 
 def rootOf(fault) {
@@ -71,7 +52,7 @@ workflow {
 
 def ask(folder: Path, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the answers in order; `error` is what would have stopped the run."""
-    (folder / "probe.nf").write_text(PROBE.replace("PROJECT", str(PROJECT)))
+    (folder / "probe.nf").write_text(PROBE.replace("UTILS", UTILS).replace("PROJECT", str(PROJECT)))
     (folder / "nextflow_schema.json").write_bytes((PROJECT / "nextflow_schema.json").read_bytes())
     (folder / "questions.json").write_text(json.dumps(questions))
     done = subprocess.run(

@@ -1,18 +1,15 @@
-"""Parameters of the engine: each reaches the tasks, reruns what it changes, and is told."""
+"""Parameters of the engine: each reaches the tasks, reruns what it changes, and is noted."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import PROJECT, Pipeline, Run
-from probe import ask
 
 from virnucpro.cli import main as cli
 from virnucpro.embeddings.store import read_embeddings
 from virnucpro.measuring import sweep
-from virnucpro.model_sets.digest import set_digest
 
 READS = str(PROJECT / "assets" / "demo" / "reads_1.fastq.gz")
 OPTIONS = ["--input", READS, "--device", "cpu", "--save_embeddings", "-resume"]
@@ -74,7 +71,7 @@ def test_each_option_reaches_the_tasks_and_reruns_them(shared_pipeline: Pipeline
             assert run.table("reads_1").count(b"\n") == first.table("reads_1").count(b"\n")
     note = json.loads((run.outdir / "pipeline_info" / "model_set.json").read_text())
     assert note["encoders"]["esm2"] == {
-        "device": "cpu", "precision": "auto", "engine": "official", "attention": "auto", "token_budget": "",
+        "device": "cpu", "precision": "auto", "engine": "official", "attention": "auto", "token_budget": None,
     }  # fmt: skip
 
 
@@ -93,115 +90,17 @@ def test_a_file_of_the_profile_command_is_taken(
         assert note["encoders"][name]["attention"] == "sdpa"
 
 
-def defaults(**changes: Any) -> dict[str, Any]:
-    """Return parameters as the pipeline has them."""
-    schema = json.loads((PROJECT / "nextflow_schema.json").read_text())
-    groups = [group["properties"] for group in schema["$defs"].values()]
-    return {name: rule.get("default") for group in groups for name, rule in group.items()} | changes
-
-
-def test_what_only_esm2_can_do_is_not_asked_of_dnabert_s(tmp_path: Path, model_set: Path) -> None:
-    question = {"folder": str(model_set), "engine": defaults(attention="varlen")}
-    (answer,) = ask(tmp_path, [question])
-    encoders = answer["encoders"]
-    assert [encoders[name]["attention"] for name in ("dnabert_s", "esm2")] == ["auto", "varlen"]
-
-
-OFFICIAL = "--engine official computes in fp32 with its own attention and batches: leave --{} away"
-HOLDS = (
-    "--engine_profile holds attention and token_budget: leave --attention and --token_budget away"
-)
-EXCLUDED: list[tuple[dict[str, Any], list[str]]] = [
-    *(({"device": "cpu", "precision": p}, [f"--precision {p} needs a GPU: with --device cpu use auto, fp32 or bf16"])
-      for p in ("tf32", "fp16", "fp8")),
-    *(({"device": "cpu", "attention": a}, [f"--attention {a} needs a GPU: with --device cpu use auto, sdpa or reference"])
-      for a in ("triton", "varlen", "flash")),
-    ({"device": "cpu", "precision": "bf16", "attention": "sdpa"}, []),
-    ({"precision": "fp16", "attention": "flash"}, []),
-    ({"engine": "official", "precision": "bf16", "attention": "sdpa", "token_budget": 2048},
-     [OFFICIAL.format(name) for name in ("precision", "attention", "token_budget")]),
-    ({"engine": "official", "precision": "fp32"}, []),
-    ({"engine": "official", "engine_profile": "x.json"}, [OFFICIAL.format("engine_profile")]),
-    ({"engine_profile": "x.json", "token_budget": 2048}, [HOLDS]),
-    ({"engine_profile": "x.json", "attention": "sdpa"}, [HOLDS]),
-]  # fmt: skip
-MISFITS: list[tuple[Any, dict[str, Any], list[str]]] = [
-    (None, {}, ["there is no such file."]),
-    ('{"format": ', {}, ["is no JSON ("]),
-    ({"format": 2}, {}, ["is no file of virnucpro profile. Make it again with virnucpro profile."]),
-    ({"device_type": "cuda"}, {"device": "cpu"}, ["it was measured on a GPU"]),
-    ({}, {"precision": "bf16"}, ["it was measured with --precision auto"]),
-    ({}, {"precision": "fp32"}, []),  # what auto chose
-    ({"encoders": {"esm2": {"attention": "sdpa; touch here", "token_budget": "9", "component_sha256": ""}}}, {},
-     ["encoders.esm2.attention is sdpa; touch here", "encoders.esm2.token_budget is 9",
-      "encoders.esm2 is another than that of --model_set", "encoders.dnabert_s.attention is null"]),
-]  # fmt: skip
-
-
-def test_options_that_exclude_each_other_are_all_told(tmp_path: Path, model_set: Path) -> None:
-    """test_parameters.py gives some of them to a run."""
-    (tmp_path / "x.json").write_text(json.dumps(profile(model_set)))
-    folder = {"folder": str(model_set)}
-    answers = ask(tmp_path, [{**folder, "engine": defaults(**o)} for o, _ in EXCLUDED])
-    for answer, (options, faults) in zip(answers, EXCLUDED, strict=True):
-        assert answer.get("faults", []) == faults, (options, answer)
-        assert ("encoders" in answer) is (not faults), (options, answer)
-
-
-def test_a_profile_that_does_not_fit_stops_the_run(tmp_path: Path, model_set: Path) -> None:
-    questions = []
-    for number, (content, options, _) in enumerate(MISFITS):
-        path = tmp_path / f"profile{number}.json"
-        if content is not None:
-            text = (
-                content if isinstance(content, str) else json.dumps(profile(model_set, **content))
-            )
-            path.write_text(text)
-        values = defaults(engine_profile=str(path), **options)
-        questions.append({"folder": str(model_set), "engine": values})
-    for question, answer, (*_, words) in zip(questions, ask(tmp_path, questions), MISFITS, strict=True):  # fmt: skip
-        if not words:
-            assert answer["encoders"]["esm2"]["token_budget"] == 8192, answer
-            continue
-        assert answer["error"].startswith(
-            f"--engine_profile {question['engine']['engine_profile']}:"
-        )
-        assert [word for word in words if word not in answer["error"]] == [], answer
-    number = len(MISFITS) - 1  # in a run too, before any task
-    run = Pipeline(tmp_path, model_set).run(
-        "--input", READS, "--engine_profile", f"profile{number}.json"
-    )
+def test_options_that_do_not_fit_stop_the_run(pipeline: Pipeline) -> None:
+    """tests/unit/test_check_model_set_task.py has all of them."""
+    (pipeline.folder / "p.json").write_text(json.dumps(profile(pipeline.model_set, format=2)))
+    options = ["--engine_profile", "p.json", "--precision", "fp8", "--chunk_length", "400"]
+    run = pipeline.run("--input", READS, *options)
     assert run.status == 1
-    assert f"--engine_profile profile{number}.json:" in run.output
-    assert [word for word in MISFITS[-1][-1] if word not in run.output] == []
-    assert "Submitted process" not in run.output
-
-
-def test_8_bits_are_refused_unless_they_were_measured_on_these_weights(
-    tmp_path: Path, model_set: Path
-) -> None:
-    description = json.loads((model_set / "modelset.json").read_text())
-    digest = set_digest(description)
-    cases: list[tuple[Any, str]] = [
-        (None, "was never measured with it"),
-        ({"fp16": {"esm2": {"passed": True, "model_set_digest": digest}}}, "was never measured with it"),
-        ({"fp8": {"esm2": {"passed": True, "model_set_digest": "0"}}}, "was measured with other files than the set has now"),
-        ({"fp8": {"esm2": {"passed": True, "model_set_digest": digest}}}, ""),
-        ({"fp8": {"esm2": {"passed": False, "model_set_digest": digest, "faults": ["a", "b"]}}}, "failed: a, b"),
-    ]  # fmt: skip
-    folders = [tmp_path / f"set{number}" for number, _ in enumerate(cases)]
-    for folder, (certified, _) in zip(folders, cases, strict=True):
-        shutil.copytree(model_set, folder)
-        (folder / "modelset.json").write_text(json.dumps({**description, "certified": certified}))
-    questions = [{"folder": str(f), "engine": defaults(precision="fp8")} for f in folders]
-    answers = ask(tmp_path, questions)
-    run = Pipeline(tmp_path, folders[-1]).run("--input", READS, "--precision", "fp8")
-    assert run.status == 1
-    assert "Submitted process" not in run.output
-    for folder, answer, (_, words) in zip(folders, answers, cases, strict=True):
-        text = run.output if folder == folders[-1] else answer.get("error", "")
-        if words:
-            assert f"--precision fp8: ESM-2 of the model set random {words}" in text
-            assert f"virnucpro models check {folder} --certify --device cuda" in text
-        else:
-            assert answer["encoders"]["esm2"]["precision"] == "fp8"
+    for words in (
+        f"ERROR ~ --model_set {pipeline.model_set}:\n  --chunk_length 400: ",
+        "\n  --precision fp8: ESM-2 of the model set random was never measured with it.",
+        "\n  --engine_profile p.json: is not a file of virnucpro profile.",
+    ):
+        assert words in run.output
+    assert run.started() == {"CHECK_MODEL_SET", "CHECK_SAMPLESHEET"}
+    assert "Exception" not in run.output and "Command executed" not in run.output

@@ -110,53 +110,39 @@ def test_a_glob_makes_a_sample_of_each_file(pipeline: Pipeline) -> None:
     assert "PREDICT:SUMMARISE (contigs_b)" in run.output
 
 
-# name and content of a sheet or file; what is told
-REFUSED = [
-    ("names.csv", "sample,input\nbad name,gone.fa\n,x.fa\n", [
-        "row 1 (bad name): a sample is called by letters",
-        "row 1 (bad name): gone.fa is neither beside the sheet nor in the launch folder",
-        "row 2 (no sample)",
-    ]),
-    ("twice.csv", f"sample,input\ns,{DEMO}/contigs_a.fa.gz\nS,{DEMO}/contigs_b.fa.gz\n",
-     ["more than one file would be the sample 's'"]),
-    ("mates.csv", f"sample,input,input2\nsummary.tsv,{DEMO}/contigs_a.fa.gz,x\n", [
-        "column input2: mates stand in the column input_2",
-        "sample 'summary.tsv': needs another name",
-    ]),
-    ("none.csv", "sample,input\n", ["the sheet has no rows"]),
-    ("other.csv", "sample,fastq_1\ns,x.fq\n",
-     ["a samplesheet's first line names the columns sample and input", "sample, fastq_1"]),
-    ("p$1.fa", ">x\nACG\n",
-     ["p$1.fa: Nextflow cannot stage a file with a dollar sign in its name"]),
-    ("shape.csv", f"sample,input,input_2,site,site\ns,{DEMO}/contigs_a.fa.gz,,Lake, north\n"
-     f"t,{DEMO}/contigs_a.fa.gz\nu,{DEMO}/contigs_b.fa.gz,,Lake, north, east\n",
-     ["more than one column is called site",
-      "row 3 (u): 6 cells, but 5 columns. Put a cell with a comma in double quotes"]),
-    ("same.csv", f"sample,input,input_2\ns,{DEMO}/reads_1.fastq.gz,{DEMO}/reads_1.fastq.gz\n"
-     f"t,{DEMO}/contigs_b.fa.gz\nt,{DEMO}/contigs_b.fa.gz\n",
-     ["row 1 (s): reads_1.fastq.gz stands twice in this sample",
-      "row 3 (t): contigs_b.fa.gz stands twice in this sample"]),
-    ("quote.csv", f'sample,input\ns,"{DEMO}/contigs_a.fa.gz\n',
-     ["quote.csv: Missing double-quote termination", "Close the quote, or remove it."]),
-    ("folder", None, ["is a folder. Give a samplesheet, a file, or a quoted glob"]),
-    ("lost*.fa", "", ["no such file, and no file matches it as a pattern."]),
+def test_all_faulty_rows_of_a_sheet_are_reported_before_any_task(pipeline: Pipeline) -> None:
+    """tests/unit/test_check_samplesheet_task.py has all faults."""
+    (pipeline.folder / "names.csv").write_text("sample,input\nbad name,gone.fa\n,x.fa\n")
+    run = pipeline.run("--input", "names.csv")
+    assert run.status == 1
+    for words in (
+        "ERROR ~ --input names.csv:\n  row 1 (bad name): sample 'bad name' must be letters",
+        "\n  row 1 (bad name): gone.fa is neither beside the sheet nor in the launch folder",
+        "\n  row 2 (no sample): the column sample is empty",
+    ):
+        assert words in run.output
+    assert run.started() == {"CHECK_MODEL_SET", "CHECK_SAMPLESHEET"}
+
+
+# content of a sheet; the cells that name files, of those in the folder
+SHEETS = [
+    ("sample,input\ns,a.fa\nt,'lost.fa'\n", ["a.fa"]),
+    ('\ufeff"a.fa",input\n"b, c.fa","it is ""quoted"".fa"\n', ["a.fa", "b, c.fa", 'it is "quoted".fa']),
+    ("sample\tinput\ns\tb, c.fa\nt\ta*b?.fa\nu\t[x]{y}.fa\n", ["b, c.fa", "a*b?.fa", "[x]{y}.fa"]),
+    ('sample\tinput\ns\tit is "quoted".fa\n', ['it is "quoted".fa']),
+    ("sample,input\ns,\u00e4 \u00e9.fa\nt,.\nu,..\nv,a\0b\n", ["\u00e4 \u00e9.fa"]),
+    ("sample,input\n", []),
 ]  # fmt: skip
 
 
-def test_all_faulty_rows_of_a_sheet_are_told_at_once(pipeline: Pipeline) -> None:
-    for name, content, _ in REFUSED:
-        if content is None:
-            (pipeline.folder / name).mkdir()
-        elif content:
-            (pipeline.folder / name).write_text(content)
-    answers = ask(pipeline.folder, [{"samples": name} for name, *_ in REFUSED])
-    for answer, (name, _, words) in zip(answers, REFUSED, strict=True):
-        assert [text for text in words if text not in answer["error"]] == [], (name, answer)
-    name, _, words = REFUSED[0]  # in a run too, before any task
-    run = pipeline.run("--input", name)
-    assert run.status == 1
-    assert [text for text in words if text not in run.output] == []
-    assert "Submitted process" not in run.output
+def test_the_launch_machine_finds_the_files_that_a_sheet_names(tmp_path: Path) -> None:
+    for name in {name for _, names in SHEETS for name in names}:
+        (tmp_path / name).write_text(">x\nACG\n")
+    for number, (content, _) in enumerate(SHEETS):
+        (tmp_path / f"{number}.csv").write_text(content)
+    answers = ask(tmp_path, [{"sheet": f"{number}.csv"} for number in range(len(SHEETS))])
+    for answer, (_, names) in zip(answers, SHEETS, strict=True):
+        assert answer["paths"] == {name: str(tmp_path / name) for name in names}
 
 
 def test_paths_resolve_beside_the_sheet_then_in_the_launch_folder(pipeline: Pipeline) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT, Pipeline, Run, sha256, write_classifier
+from probe import ask
 
 from virnucpro.model_sets.digest import set_digest
 
@@ -38,6 +39,34 @@ def plain(shared_pipeline: Pipeline) -> Run:
     run = shared_pipeline.run("--input", READS)
     assert run.status == 0, run.output
     return run
+
+
+def test_the_launch_machine_finds_the_files_that_a_set_names(tmp_path: Path) -> None:
+    (tmp_path / "a set").mkdir()
+    names = ["x y.json", "\u00e4.safetensors", 'it\'s "q".json', "../store/z.safetensors"]
+    (tmp_path / "store").mkdir()
+    for name in names:
+        (tmp_path / "a set" / name).write_text("{}")
+    entries = [{"file": name} for name in [*names, "lost.json", "a\0b", ".", ""]]
+    texts = [
+        json.dumps({"components": entries[:3], "calibration": [{"deep": entries[3:]}], "file": 7}),
+        json.dumps(entries, ensure_ascii=False),
+        "[" * 100_000 + json.dumps(entries),  # what is wrong with it is not said here
+        '{"file": "lost.json", "file" :\n"x y.json", "file": "',
+    ]
+    found = []
+    for number, text in enumerate(texts):
+        folder = tmp_path / f"set{number}"
+        (tmp_path / "a set").rename(folder)
+        (folder / "modelset.json").write_text(text)
+        found += ask(tmp_path, [{"folder": str(folder)}])
+        (folder).rename(tmp_path / "a set")
+    for number, answer in enumerate(found):
+        expected = names if number < 3 else ["x y.json"]
+        assert set(answer["paths"]) == {"modelset.json", *expected}, number
+        assert answer["paths"]["x y.json"] == str(tmp_path / f"set{number}" / "x y.json")
+    store = str(tmp_path / "store" / "z.safetensors")
+    assert found[0]["paths"]["../store/z.safetensors"] == store
 
 
 def test_a_set_in_a_store_runs_and_every_output_names_it(

@@ -122,7 +122,7 @@ def copied_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy.mkdir()
     for name in ("main.nf", "nextflow.config", "nextflow_schema.json"):
         shutil.copy(PROJECT / name, copy)
-    for name in ("workflows", "modules", "bin", "conf", "src", "tools"):
+    for name in ("assets", "bin", "conf", "modules", "src", "subworkflows", "tools", "workflows"):
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns(".runtime"))
     (copy / ".venv").symlink_to(PROJECT / ".venv")
     return copy

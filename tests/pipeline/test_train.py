@@ -83,33 +83,20 @@ def test_resuming_runs_nothing_and_other_training_options_just_train_on_the_same
     assert f"Trained on {coding} coding frames of" in cards[1]
 
 
-SHEETS = [
-    ("sample,input", ["a,b"], ["is without id, fasta, label, class, group and has the unknown sample, input"]),
-    ("id,fasta,label,class,group,split", [
-        "a,{fa},viral,x,G,", "A,{fa},virus,x,G,", "b/c,lost.fa,viral,,G,dev",
-    ], [
-        "row 2 (A): label is 'virus', not viral or nonviral", "row 3 (b/c): an id is letters",
-        "row 3 (b/c): the column class is empty", "row 3 (b/c): split is 'dev', not train, val, test",
-        "row 3 (b/c): lost.fa is neither beside", "more than one row has the id 'a'",
-        "row 1 (a): --training_frames coding needs its annotation",
-    ]),
-]  # fmt: skip
-
-
-def test_all_faults_of_a_training_sheet_are_told_at_once(pipeline: Pipeline) -> None:
-    questions = []
-    for number, (header, rows, _) in enumerate(SHEETS):
-        lines = [header, *(row.format(fa=SHEET.parent / "tmv.fa.gz") for row in rows)]
-        (pipeline.folder / f"sheet{number}.csv").write_text("\n".join(lines) + "\n")
-        questions.append({"genomes": f"sheet{number}.csv", "training_frames": "coding"})
-    for answer, (*_, words) in zip(ask(pipeline.folder, questions), SHEETS, strict=True):
-        assert [word for word in words if word not in answer["error"]] == [], answer
-    # in a run too, before any task
-    run = pipeline.run(
-        "--workflow", "train", "--input", "sheet1.csv", "--training_frames", "coding"
-    )
-    assert run.status != 0 and not run.tasks
-    assert [word for word in SHEETS[1][-1] if word not in run.output] == [], run.output
+def test_all_faults_of_a_training_sheet_are_reported_before_any_task(pipeline: Pipeline) -> None:
+    """tests/unit/test_check_samplesheet_task.py has all of them."""
+    rows = ["id,fasta,label,class,group,split", "a,{fa},viral,x,G,", "A,{fa},virus,x,G,", "b,lost.fa,viral,,G,dev"]  # fmt: skip
+    text = "\n".join(rows).format(fa=SHEET.parent / "tmv.fa.gz")
+    (pipeline.folder / "sheet.csv").write_text(text)
+    run = pipeline.run("--workflow", "train", "--input", "sheet.csv", "--training_frames", "coding")
+    assert run.status == 1
+    for words in (
+        "ERROR ~ --input sheet.csv:\n  row 1 (a): --training_frames coding needs its annotation",
+        "row 2 (A): label 'virus' must be viral or nonviral", "more than one row has the id 'a'",
+        "row 3 (b): lost.fa is neither beside",
+    ):  # fmt: skip
+        assert words in run.output
+    assert run.started() == {"CHECK_MODEL_SET", "CHECK_SAMPLESHEET"}
 
 
 def test_options_of_the_other_workflow_are_refused(tmp_path: Path) -> None:
@@ -120,8 +107,8 @@ def test_options_of_the_other_workflow_are_refused(tmp_path: Path) -> None:
     }
     asked = [{"workflow": name, "command_line": line} for name, line in lines.items()]
     predict, train = (set(answer["faults"]) for answer in ask(tmp_path, asked))
-    assert predict == {f"--{o} is for --workflow train: leave it away" for o in ("trainer", "seed")}
-    assert train == {"--viral_prior is for --workflow predict: leave it away"}
+    assert predict == {f"--{o} is for --workflow train: omit it" for o in ("trainer", "seed")}
+    assert train == {"--viral_prior is for --workflow predict: omit it"}
 
 
 def test_a_genome_that_cannot_be_read_stops_the_training(launch: Pipeline, trained: Run) -> None:

@@ -14,6 +14,7 @@ from virnucpro.engine import embed_task
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
+UTILS = ROOT / "subworkflows/local/utils_virnucpro_pipeline"
 SCRIPTS = sorted(path.stem for path in (ROOT / "bin").glob("vnp_*.py"))
 WITH_TORCH = ("vnp_embed_dnabert_s", "vnp_embed_esm2", "vnp_train_classifier")
 IMPORT_AND_LIST = """
@@ -86,8 +87,8 @@ def written_in_script(script: str) -> list[str]:
 
 
 def written_in_pipeline() -> dict[str, list[str]]:
-    """Return process -> sub-packages of the table in workflows/library.nf."""
-    text = (ROOT / "workflows/library.nf").read_text()
+    """Return process -> sub-packages of the table in library.nf."""
+    text = (UTILS / "library.nf").read_text()
     table = re.search(r"def libraryPackages\(\) \{\s*\[(.*?)\n    \]", text, re.DOTALL)
     assert table
     rows = re.findall(r"^\s*(\w+): \[([^\]]*)\],?$", table[1], re.MULTILINE)
@@ -101,7 +102,7 @@ def process_of(script: str) -> str:
 
 def test_there_is_a_row_for_each_script():
     assert sorted(written_in_pipeline()) == sorted(map(process_of, SCRIPTS))
-    assert len(SCRIPTS) == 9
+    assert len(SCRIPTS) == 11
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -139,10 +140,14 @@ def test_the_process_runs_the_script_with_its_digest(script):
     text = (ROOT / f"modules/local/{name}/main.nf").read_text()
     assert f"process {process_of(script)} {{" in text
     assert f"{script}.py " in text and "--library-digest ${library}" in text
-    workflows = [
-        (ROOT / f"workflows/{w}.nf").read_text() for w in ("embedding", "predict", "train")
-    ]
-    assert sum(f"library.{process_of(script)}" in text for text in workflows) == 1
+    files = (
+        "main.nf",
+        "subworkflows/local/embedding/main.nf",
+        "workflows/predict.nf",
+        "workflows/train.nf",
+    )
+    texts = [(ROOT / file).read_text() for file in files]
+    assert sum(f"library.{process_of(script)}" in text for text in texts) == 1
 
 
 def test_the_library_under_test_is_that_of_this_checkout():

@@ -1,11 +1,10 @@
 import random
-from pathlib import Path
 
 import pytest
 
 from virnucpro.sequences import translate_task as translate
 from virnucpro.sequences.translate_task import read_chunks, translate_shard
-from virnucpro.sequences.translation import MIN_RESIDUES, translate_chunks
+from virnucpro.sequences.translation import translate_chunks
 
 HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"
 CHUNKS = {
@@ -129,11 +128,6 @@ def test_the_executable_takes_the_frame_rule(executables, tmp_path, monkeypatch,
     assert executables["translate"](["--shard", "s", "--chunks", "any.fa", *options]) == 0
     lines = (tmp_path / "s.chunks.tsv").read_text().splitlines()[1:]
     assert [line.split("\t")[2] for line in lines] == rows
-
-
-def test_the_pipeline_has_the_same_default():
-    text = (Path(__file__).parents[2] / "workflows/model_set.nf").read_text()
-    assert f"def defaultMinResidues() {{\n    {MIN_RESIDUES}\n}}" in text
 
 
 def test_the_executable_refuses_a_stretch_of_no_residue(executables, capsys):

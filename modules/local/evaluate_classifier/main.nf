@@ -8,7 +8,8 @@ process EVALUATE_CLASSIFIER {
     path vectors, stageAs: 'vectors/*' // frames.faa, dnabert_s.h5 and esm2.h5 of shards
     tuple val(dnabert_s_sha256), val(tokenizer_sha256), val(esm2_sha256)
     tuple path(classifier), path(history), path(training)
-    tuple val(set_name), val(base), val(calibrate) // base: JSON, quoted for the shell
+    stdin // trained_set.json: what the set says of itself and of its encoders
+    tuple val(set_name), val(calibrate)
     val library
 
     output:
@@ -20,7 +21,7 @@ process EVALUATE_CLASSIFIER {
     vnp_evaluate_classifier.py --table ${table} --split ${split} --vectors vectors \\
         --dnabert-s-sha256 ${dnabert_s_sha256} --tokenizer-sha256 ${tokenizer_sha256} --esm2-sha256 ${esm2_sha256} \\
         --classifier ${classifier} --history ${history} --training ${training} \\
-        --base ${base} --calibrate ${calibrate} \\
+        --base - --calibrate ${calibrate} \\
         --process ${task.process} --library-digest ${library}
     """
 

@@ -10,7 +10,7 @@ process SPLIT {
     val library
 
     output:
-    tuple val(meta), path("${meta.id}.records.tsv"), path("${meta.id}.shards.tsv"), emit: lists
+    tuple val(meta), path("${meta.id}.records.tsv"), path("${meta.id}.shards.tsv"), emit: tables
     tuple val(meta), path("${meta.id}.*.chunks.fna", arity: '0..*'), emit: chunks
     path 'versions.yml', topic: versions
 

@@ -6,7 +6,7 @@ process SUMMARISE {
     input:
     tuple val(meta), path(records), path(shards), path(chunks), path(tables), path(scores)
     val chunk_bp
-    val made_by // JSON, quoted for the shell
+    stdin // what provenance.json says of the models
     tuple path(calibration), val(calibration_sha256), val(viral_prior) // empty: not calibrated
     val library
 
@@ -20,8 +20,7 @@ process SUMMARISE {
     def prior = viral_prior == '' ? '' : "--viral-prior ${viral_prior}"
     def calibrated = calibration ? "--calibration ${calibration} --calibration-sha256 ${calibration_sha256} ${prior}" : ''
     """
-    vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} ${calibrated} \\
-        --made-by ${made_by} \\
+    vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} ${calibrated} --provenance - \\
         --records ${records} --shards ${shards} \\
         --chunks ${chunks} --chunk-tables ${tables} --scores ${scores} \\
         --process ${task.process} --library-digest ${library}

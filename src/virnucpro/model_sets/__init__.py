@@ -1,1 +1,1 @@
-"""Model sets: built from official files, checked, listed. No task of the pipeline runs this."""
+"""What a model set is: modelset.json, its rules and digest, calibrations and certificates."""

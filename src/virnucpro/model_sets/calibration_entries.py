@@ -1,5 +1,7 @@
 """The calibration files of a model set, and what they must have been made for."""
 
+from pathlib import Path
+
 from virnucpro.consensus.calibration_file import load_calibration
 from virnucpro.consensus.calibrator import Calibration, MadeFor
 from virnucpro.model_sets.description import ModelSet
@@ -17,10 +19,15 @@ def made_for(model_set: ModelSet, chunk_bp: int, frame_rule: str) -> MadeFor:
     )
 
 
-def load_entry(model_set: ModelSet, entry: CalibrationEntry) -> Calibration:
+def load_entry(
+    model_set: ModelSet, entry: CalibrationEntry, staged: Path | None = None
+) -> Calibration:
     """Return a calibration of the set.
+
+    Args:
+        staged: where its file is read instead, in a task that does not see the set's folder.
 
     Raises: InputError for a file that is missing, damaged, malformed or made for something else.
     """
     wanted = made_for(model_set, entry.chunk_bp, entry.frame_rule)
-    return load_calibration(model_set.folder / entry.file, entry.sha256, wanted)
+    return load_calibration(staged or model_set.folder / entry.file, entry.sha256, wanted)

@@ -33,6 +33,29 @@ def certified_precisions(model_set: ModelSet) -> list[str]:
     return sorted(p for p in entries if all(e.get("passed") is True for e in entries[p].values()))
 
 
+def certificate_fault(model_set: ModelSet, precision: str) -> list[str]:
+    """Return why ESM-2 may not compute in 8 bits; random weights hide what real ones show."""
+    if precision != "fp8":
+        return []
+    measured = model_set.description.get(KEY)
+    by_role = measured.get(precision) if isinstance(measured, dict) else None
+    entry = by_role.get("esm2") if isinstance(by_role, dict) else None
+    if not isinstance(entry, dict):
+        reason = "was never measured with it"
+    elif entry.get("model_set_digest") != model_set.digest:
+        reason = "was measured with other files than the set has now"
+    elif entry.get("passed") is not True:
+        faults = entry.get("faults")
+        reason = f"failed: {', '.join(map(str, faults)) if isinstance(faults, list) else faults}"
+    else:
+        return []
+    return [
+        f"--precision fp8: ESM-2 of the model set {model_set.name} {reason}. Measure it on your "
+        f"GPU: virnucpro models check {model_set.folder} --certify --device cuda; or use another "
+        "--precision."
+    ]
+
+
 def store_entries(model_set: ModelSet, measured: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
     """Write (precision, encoder, entry) into modelset.json, at once; its other text stays.
 

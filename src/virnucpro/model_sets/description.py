@@ -7,19 +7,18 @@ from typing import Any
 
 from virnucpro.errors import InputError
 from virnucpro.files import write_text
+from virnucpro.json_schema import misfits
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
 from virnucpro.model_sets.json_file import read_json
 from virnucpro.model_sets.rules import (
     CalibrationEntry,
     FrameRule,
     calibration_entries,
-    calibration_faults,
     frame_rule,
-    is_sha256,
-    rule_faults,
 )
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 
+DESCRIPTION = "modelset.json"
 FORMAT = 1
 WIDTHS = {"dnabert_s": "width", "esm2": "width", "classifier": "input_width"}
 
@@ -63,6 +62,11 @@ class ModelSet:
         return set_digest(self.description)
 
     @property
+    def chunk_bp(self) -> list[int]:
+        """Return the chunk lengths it was trained on, the default first."""
+        return [int(length) for length in self.description["chunk_bp"]]
+
+    @property
     def frame_rule(self) -> FrameRule:
         """Return the set's own frame rule."""
         return frame_rule(self.description["frame_rule"])
@@ -77,15 +81,18 @@ class ModelSet:
         return self.components[COMPONENTS.index(role)]
 
 
-def read_model_set(folder: Path) -> ModelSet:
+def read_model_set(folder: Path, staged: Path | None = None) -> ModelSet:
     """Read modelset.json; the files that it names are not opened.
 
-    Raises: InputError for a folder that is no set, or whose parts do not fit together.
+    Args:
+        folder: of the set.
+        staged: where modelset.json is read instead, in a task that does not see the folder.
+    Raises: InputError for a folder that is not a set, or whose parts do not fit together.
     """
-    file = folder / "modelset.json"
-    if not file.exists():
-        raise InputError(f"{folder}: there is no modelset.json in it. Give the folder of a set.")
-    description = read_json(file)
+    file = folder / DESCRIPTION
+    if not (staged or file).exists():
+        raise InputError(f"{folder}: there is no {DESCRIPTION} in it. Give the folder of a set.")
+    description = read_json(staged or file, file)
     if description.get("format") != FORMAT:
         raise InputError(
             f"{file}: has format {ascii(description.get('format'))[:40]}, this version reads "
@@ -94,7 +101,7 @@ def read_model_set(folder: Path) -> ModelSet:
     if faults := _faults(description):
         raise InputError(
             f"{file}: missing or not as docs/model_sets.md says: {', '.join(faults)}. Build or "
-            "fetch the set again, or mend modelset.json."
+            "fetch the set again, or fix modelset.json."
         )
     entries = description["components"]
     components = tuple(
@@ -110,7 +117,7 @@ def read_model_set(folder: Path) -> ModelSet:
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Write modelset.json into a folder, complete or not at all."""
-    write_text(folder / "modelset.json", description_text(description))
+    write_text(folder / DESCRIPTION, description_text(description))
 
 
 def description_text(description: dict[str, Any]) -> str:
@@ -119,31 +126,25 @@ def description_text(description: dict[str, Any]) -> str:
 
 
 def _faults(description: dict[str, Any]) -> list[str]:
-    """Return the keys that are not as they must be; workflows/model_set.nf has the same."""
-    chunk_bp = description.get("chunk_bp")
-    lengths = chunk_bp if isinstance(chunk_bp, list) else []
-    fits = {
-        "name": bool(description.get("name")) and isinstance(description["name"], str),
-        "chunk_bp": bool(lengths) and all(type(bp) is int and bp > 0 for bp in lengths),
-    }
-    faults = [key for key, fit in fits.items() if not fit]
-    faults += rule_faults(description.get("frame_rule"))
-    components = description.get("components")
-    for role in COMPONENTS:
-        entry = components.get(role) if isinstance(components, dict) else None
-        entry = entry if isinstance(entry, dict) else {}
-        file, sha256 = entry.get("file"), entry.get("sha256")
-        fits = {"file": isinstance(file, str) and bool(file), "sha256": is_sha256(sha256)}
-        if width := WIDTHS.get(role):
-            fits[width] = type(entry.get(width)) is int
-        if role == "classifier":
-            fits["composition_features"] = entry.get("composition_features") in (
-                None,
-                0,
-                COMPOSITION_WIDTH,
-            )
-        faults += [f"components.{role}.{key}" for key, fit in fits.items() if not fit]
-    return faults + calibration_faults(description.get("calibration"))
+    """Return each key that is not as it must be, and the cause in brackets."""
+    faults = [f"{place} ({cause})" for place, cause in misfits(_schema(), description)]
+    if faults:
+        return faults
+    features = description["components"]["classifier"].get("composition_features") or 0
+    if features not in (0, COMPOSITION_WIDTH):
+        faults.append(
+            f"components.classifier.composition_features (must be 0 or {COMPOSITION_WIDTH})"
+        )
+    entries = [str(entry) for entry in calibration_entries(description.get("calibration"))]
+    return faults + [
+        f"calibration.{place} (a second one for {entry})"
+        for place, entry in enumerate(entries)
+        if entry in entries[:place]
+    ]
+
+
+def _schema() -> dict[str, Any]:
+    return read_json(Path(__file__).with_name("modelset.schema.json"))
 
 
 def _check_widths(model_set: ModelSet) -> None:

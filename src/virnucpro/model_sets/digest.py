@@ -12,7 +12,7 @@ COMPONENTS = ("dnabert_s", "tokenizer", "esm2", "classifier")
 def set_digest(description: Mapping[str, Any]) -> str:
     """Return the sha256 (hex) over format, chunk lengths, frame rule, components and calibrations.
 
-    One line each, as `workflows/model_set.nf` writes them too. What means the same gives the same
+    One line each. What means the same gives the same
     digest, however it is written.
 
     Args:
@@ -20,7 +20,7 @@ def set_digest(description: Mapping[str, Any]) -> str:
     """
     lines = [
         f"format {description['format']}",
-        f"chunk_bp {','.join(str(length) for length in description['chunk_bp'])}",
+        f"chunk_bp {','.join(str(int(length)) for length in description['chunk_bp'])}",
         f"frame_rule {frame_rule(description['frame_rule'])}",
         *(f"{name} {description['components'][name]['sha256'].lower()}" for name in COMPONENTS),
         *sorted(

@@ -3,7 +3,8 @@
 
 // ESM-2 tokens per byte of input: 0.3 a base pair (TOKENS_PER_BP in sequences/split_task.py), and about
 // four letters in a compressed byte.
-def estimateTokens(files) {
+def estimateTokens(paths) {
+    def files = paths.collect { path -> file(path, glob: false) }
     def bytes = files.collect { f -> f.size() * (f.name ==~ /.*\.(gz|bz2|xz|zst|bam)/ ? 4 : 1) }
     return (bytes.sum() * 0.3) as long
 }
@@ -46,11 +47,17 @@ def taskKey(meta, pools, shards_per_task) {
 
 // Returns a channel of tasks, [meta, frame files], out of [shard meta, frame file] and of the samples
 // without a shard, [sample meta, []], which fill their place in a pool. A pool that lost a sample to an
-// error comes last. Tasks without any frame are left out.
-def embeddingTasks(frames_ch, vacant_ch, pools, shards_per_task) {
+// error comes last. Tasks without any frame are left out. `pools_ch` is the one value of assignPools.
+def embeddingTasks(frames_ch, empty_samples_ch, pools_ch, shards_per_task) {
     return frames_ch
-        .map { meta, frames -> [taskKey(meta, pools, shards_per_task), [meta.id, frames]] }
-        .mix(vacant_ch.filter { meta, _files -> pools[meta.id] }.map { meta, _files -> [pools[meta.id], []] })
+        .combine(pools_ch)
+        .map { meta, frames, pools -> [taskKey(meta, pools, shards_per_task), [meta.id, frames]] }
+        .mix(
+            empty_samples_ch
+                .combine(pools_ch)
+                .filter { meta, _files, pools -> pools[meta.id] }
+                .map { meta, _files, pools -> [pools[meta.id], []] }
+        )
         .groupTuple(remainder: true)
         .map { _key, items -> items.findAll { item -> item && item[1].size() > 0 }.sort { item -> item[0] } }
         .filter { items -> items }

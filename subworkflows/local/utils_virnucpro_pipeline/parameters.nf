@@ -27,13 +27,13 @@ def helpEntry(name, rule) {
 
 // Stops the run, before any task, with every parameter that is unknown, mistyped or out of range.
 // Returns one warning about unknown ones that only a configuration file sets, or null.
-def checkParameters(values, command_line, further_faults) {
+def checkParameters(values, command_line) {
     def rules = schemaParameters()
     def given = givenNames(command_line)
     def unknown = values.keySet().findAll { name -> !(name in rules.keySet()) }
-    def asked = unknown.findAll { name -> plain(name) in given.collect { g -> plain(g) } }
-    def faults = asked.collect { name -> plain(name) }.unique().collect { name ->
-        def text = given.find { g -> plain(g) == name && !(g in rules.keySet()) }
+    def asked = unknown.findAll { name -> normalised(name) in given.collect { g -> normalised(g) } }
+    def faults = asked.collect { name -> normalised(name) }.unique().collect { name ->
+        def text = given.find { g -> normalised(g) == name && !(g in rules.keySet()) }
         "--${text}: there is no such parameter. Did you mean --${nearest(text, rules.keySet())}?"
     }
     rules.each { name, rule ->
@@ -42,7 +42,7 @@ def checkParameters(values, command_line, further_faults) {
             faults << "--${name} ${values[name] == null ? '' : "${values[name]} "}${fault}"
         }
     }
-    faults += further_faults
+    faults += unusedParameters(values.workflow, command_line)
     if (faults) {
         error("Parameters:\n  ${faults.join('\n  ')}\nSee --help.")
     }
@@ -51,13 +51,13 @@ def checkParameters(values, command_line, further_faults) {
 }
 
 // Returns a fault for each parameter given that the chosen workflow does not use.
-def idleParameters(chosen, command_line) {
+def unusedParameters(chosen, command_line) {
     def rules = schemaParameters()
     def training = rules.findAll { _name, rule -> rule.group == rules.set_name.group }.keySet()
-    def idle = chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch'] : training
-    def given = givenNames(command_line).collect { name -> plain(name) }
+    def unused = chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch'] : training
+    def given = givenNames(command_line).collect { name -> normalised(name) }
     def other = chosen == 'train' ? 'predict' : 'train'
-    return idle.findAll { name -> plain(name) in given }.collect { name -> "--${name} is for --workflow ${other}: leave it away" }
+    return unused.findAll { name -> normalised(name) in given }.collect { name -> "--${name} is for --workflow ${other}: omit it" }
 }
 
 // Names on the command line and in -params-file, as they are written there.
@@ -76,7 +76,7 @@ def givenNames(command_line) {
 def typeFault(value, rule, name, command_line) {
     if (rule.type == 'integer') {
         if (!(value instanceof Integer || value instanceof Long)) {
-            return 'must be a whole number'
+            return 'must be an integer'
         }
         if (rule.minimum != null && value < rule.minimum) {
             return "must be at least ${rule.minimum}"
@@ -113,7 +113,7 @@ def typeFault(value, rule, name, command_line) {
 }
 
 // A name without hyphens, underscores and case: --shard-tokens, shardTokens and shard_tokens agree.
-def plain(name) {
+def normalised(name) {
     return name.toLowerCase().replaceAll(/[-_.]/, '')
 }
 
@@ -121,12 +121,12 @@ def plain(name) {
 def nearest(name, known) {
     def wanted = letterPairs(name)
     return known.max { k ->
-        def own = letterPairs(k)
-        2.0 * wanted.intersect(own).size() / (wanted.size() + own.size())
+        def pairs = letterPairs(k)
+        2.0 * wanted.intersect(pairs).size() / (wanted.size() + pairs.size())
     }
 }
 
 def letterPairs(name) {
-    def text = " ${plain(name)} "
+    def text = " ${normalised(name)} "
     return (0..text.size() - 2).collect { i -> text[i..i + 1] }
 }

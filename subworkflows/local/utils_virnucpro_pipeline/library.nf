@@ -4,6 +4,8 @@
 // from the imports of the scripts.
 def libraryPackages() {
     [
+        CHECK_MODEL_SET: ['consensus', 'input_checks', 'model_sets', 'scoring', 'sequences'],
+        CHECK_SAMPLESHEET: ['calls', 'input_checks', 'scoring', 'sequences', 'training'],
         SPLIT: ['sequences'],
         TRANSLATE: ['sequences'],
         EMBED_DNABERT_S: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
@@ -21,7 +23,7 @@ def libraryDigests() {
     def root = file("${projectDir}/src/virnucpro")
     return libraryPackages().collectEntries { name, packages ->
         def modules = root.listFiles().findAll { f -> f.name.endsWith('.py') }
-        packages.each { p -> modules += root.resolve(p).listFiles().findAll { f -> f.name.endsWith('.py') } }
+        packages.each { p -> modules += root.resolve(p).listFiles().findAll { f -> f.name ==~ /.*\.(py|json)/ } }
         def digest = java.security.MessageDigest.getInstance('SHA-256')
         modules.collectEntries { f -> [root.relativize(f).toString(), f.bytes] }
             .sort()

@@ -1,0 +1,262 @@
+"""CHECK_MODEL_SET: what a run uses of a model set, or at once all that speaks against it.
+
+The pipeline says which of the set's files are there, and stages the small ones: in a container a
+task sees nothing else. The rules are here.
+"""
+
+import os.path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from virnucpro.errors import InputError
+from virnucpro.input_checks.engine_settings import EngineOptions, encoder_settings
+from virnucpro.model_sets.calibration_entries import load_entry
+from virnucpro.model_sets.certificates import certificate_fault
+from virnucpro.model_sets.description import DESCRIPTION, Component, ModelSet, read_model_set
+from virnucpro.model_sets.rules import FRAME_RULES, FrameRule
+from virnucpro.sequences.translation import OPEN_RULE
+
+ENCODER_ROLES = ("dnabert_s", "tokenizer", "esm2")  # what a trained set shares with its base
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the pipeline asks; parameters are None where they are not given.
+
+    Attributes:
+        model_set: folder of the set, as the user gave it; folder: its absolute path.
+        paths: file as modelset.json names it -> its real path, for files that are there.
+        staged: the same name -> where the task reads it, for the small ones.
+        engine: how the encoders compute.
+        engine_profile: where the task reads the file of --engine_profile.
+        set_name: of the set that --workflow train makes; None: the run predicts.
+        outdir: real path.
+    """
+
+    model_set: str
+    folder: str
+    paths: Mapping[str, str]
+    staged: Mapping[str, Path]
+    engine: EngineOptions
+    engine_profile: Path | None
+    pipeline_version: str
+    outdir: str
+    rna: bool = False
+    weights_dir: str | None = None
+    chunk_length: int | None = None
+    allow_chunk_length_mismatch: bool = False
+    frame_rule: str | None = None
+    viral_prior: float | None = None
+    set_name: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckedSet:
+    """What a run uses, as JSON objects.
+
+    Attributes:
+        model_set: for the pipeline and for pipeline_info/model_set.json.
+        provenance: for provenance.json of each sample.
+        trained_set: what modelset.json of a trained set will say of itself and of its encoders;
+            None when the run predicts.
+    """
+
+    model_set: dict[str, Any]
+    provenance: dict[str, Any]
+    trained_set: dict[str, Any] | None
+
+
+def check_model_set(request: Request) -> CheckedSet:
+    """Return what the run uses.
+
+    Raises: InputError with everything that is wrong, a line each.
+    """
+    where = f"--model_set {request.model_set}"
+    if DESCRIPTION not in request.staged:
+        raise InputError(
+            f"{where}: there is no {DESCRIPTION} in it. Give the folder of a model set."
+        )
+    model_set = read_model_set(Path(request.folder), request.staged[DESCRIPTION])
+    chunk_bp, rule = request.chunk_length or model_set.chunk_bp[0], _frame_rule(model_set, request)
+    faults = [
+        *_missing_files(model_set, request),
+        *_chunk_faults(model_set, request, chunk_bp),
+        *_rule_faults(model_set, rule),
+        *certificate_fault(model_set, request.engine.precision),
+    ]
+    encoders, engine_faults = encoder_settings(model_set, request.engine, request.engine_profile)
+    calibration, calibration_faults = _calibration(model_set, request, chunk_bp, rule)
+    if faults := [*faults, *engine_faults, *calibration_faults]:
+        raise InputError("\n  ".join([f"{where}:", *faults]))
+    provenance = _provenance(model_set, request, rule, calibration)
+    checked = {
+        "name": model_set.name,
+        "model_set_digest": model_set.digest,
+        "folder": request.folder,
+        "weights_dir": request.weights_dir,
+        "components": {c.role: _location(c, request) for c in model_set.components},
+        "chunk_bp": chunk_bp,
+        "frame_rule": _stated(rule),
+        "calibration": calibration,
+        "encoders": {role: asdict(settings) for role, settings in encoders.items()},
+        "description": model_set.description,
+    }
+    trained = _trained_set(model_set, request, chunk_bp, rule) if request.set_name else None
+    return CheckedSet(checked, provenance, trained)
+
+
+def _frame_rule(model_set: ModelSet, request: Request) -> FrameRule:
+    stated = model_set.frame_rule
+    return FrameRule(request.frame_rule or stated.name, stated.min_residues)
+
+
+def _stated(rule: FrameRule) -> dict[str, Any]:
+    """Return a rule in force; `open` has no partial frames, so that no length counts."""
+    return {"rule": rule.name, "min_residues": 0 if rule.name == OPEN_RULE else rule.min_residues}
+
+
+def _missing_files(model_set: ModelSet, request: Request) -> list[str]:
+    if request.weights_dir:
+        return _same_names(model_set)
+    faults = []
+    for component in model_set.components:
+        file = component.entry["file"]
+        if file in request.paths:
+            continue
+        remedy = "Copy the whole folder again"
+        if file.startswith("../"):
+            store = os.path.normpath(PurePosixPath(request.folder, file).parent)
+            remedy = f"The set refers to a store of components beside it: copy {store} too"
+        faults.append(f"{component.role}: {file} is missing. {remedy}, or give --weights_dir.")
+    return faults
+
+
+def _same_names(model_set: ModelSet) -> list[str]:
+    """Return a line for each two components that would be one file in the folder of weights."""
+    roles_by_name: dict[str, list[str]] = {}
+    for component in model_set.components:
+        roles_by_name.setdefault(PurePosixPath(component.entry["file"]).name, []).append(
+            component.role
+        )
+    return [
+        f"{' and '.join(roles)} are both called {name}: --weights_dir cannot hold both."
+        for name, roles in roles_by_name.items()
+        if len(roles) > 1
+    ]
+
+
+def _chunk_faults(model_set: ModelSet, request: Request, chunk_bp: int) -> list[str]:
+    # encoders read chunks of any length; a new classifier is for those that it is trained on
+    any_length = request.allow_chunk_length_mismatch or request.set_name
+    if any_length or chunk_bp in model_set.chunk_bp:
+        return []
+    return [
+        f"--chunk_length {chunk_bp}: the model set {model_set.name} was trained on "
+        f"{', '.join(map(str, model_set.chunk_bp))} bp. Use one of these, another --model_set, or "
+        "--allow_chunk_length_mismatch."
+    ]
+
+
+def _rule_faults(model_set: ModelSet, rule: FrameRule) -> list[str]:
+    if rule.name in FRAME_RULES:
+        return []
+    return [
+        f"Model set {model_set.name} wants the frame rule '{rule.name}', which this version does "
+        "not have. Set --frame_rule open to use the original's."
+    ]
+
+
+def _calibration(
+    model_set: ModelSet, request: Request, chunk_bp: int, rule: FrameRule
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return path, sha256 and prior of the calibration in force, and what is wrong with it.
+
+    A calibration holds only for the chunks that it was made with.
+    """
+    if request.set_name:
+        return None, []
+    entries = model_set.calibrations
+    entry = next((e for e in entries if (e.chunk_bp, e.frame_rule) == (chunk_bp, rule.name)), None)
+    if entry is None:
+        if request.viral_prior is None:
+            return None, []
+        return None, [
+            f"--viral_prior {request.viral_prior}: the model set {model_set.name} is not "
+            f"calibrated for chunks of {chunk_bp} bp and the frame rule {rule.name} (but for: "
+            f"{'; '.join(map(str, entries)) or 'nothing'}), so its scores are not probabilities. "
+            "Omit it."
+        ]
+    where = f"calibration for {entry}: "
+    staged = request.staged.get(entry.file)
+    if staged is None:
+        return None, [f"{where}{entry.file} is missing. Copy the whole folder again."]
+    try:
+        calibration = load_entry(model_set, entry, staged)
+    except InputError as error:
+        return None, [where + str(error).replace(str(staged), f"{request.folder}/{entry.file}")]
+    prior = calibration.viral_prior if request.viral_prior is None else request.viral_prior
+    path = request.paths[entry.file]
+    return {"path": path, "sha256": entry.sha256, "viral_prior": prior}, []
+
+
+def _location(component: Component, request: Request) -> dict[str, Any]:
+    """Return where a component's file is: to stage (`path`), or where tasks find it (`at`)."""
+    file = component.entry["file"]
+    at = f"{request.weights_dir}/{PurePosixPath(file).name}" if request.weights_dir else None
+    return {"path": None if at else request.paths[file], "at": at, "sha256": component.sha256}
+
+
+def _provenance(
+    model_set: ModelSet, request: Request, rule: FrameRule, calibration: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return names and digests, no place."""
+    note: dict[str, Any] = {
+        "model_set": model_set.name,
+        "model_set_digest": model_set.digest,
+        "components": {c.role: c.sha256 for c in model_set.components},
+        "frame_rule": rule.name,
+        "rna": request.rna,
+        "pipeline_version": request.pipeline_version,
+    }
+    if rule.name != OPEN_RULE:
+        note["min_residues"] = rule.min_residues
+    if calibration:
+        note["calibration"] = calibration["sha256"]
+        note["viral_prior"] = calibration["viral_prior"]
+    return note
+
+
+def _trained_set(
+    model_set: ModelSet, request: Request, chunk_bp: int, rule: FrameRule
+) -> dict[str, Any]:
+    """Return what the new set says of itself; its encoders stay where those of its base are."""
+    if "://" in request.outdir:
+        raise InputError(
+            f"--outdir {request.outdir}: the new model set refers to files of this machine. Train "
+            "into a local folder, and copy the set and its components."
+        )
+    licence = model_set.description.get("licence") or "as the base set"
+    stated = rule.name if rule.name == OPEN_RULE else _stated(rule)
+    return {
+        "name": request.set_name,
+        "base": {"name": model_set.name, "digest": model_set.digest},
+        "components": {
+            role: model_set.component(role).entry | {"file": _reference(model_set, role, request)}
+            for role in ENCODER_ROLES
+        },
+        "chunk_bp": chunk_bp,
+        "frame_rule": stated,
+        "licence": f"encoders: {licence}; classifier: yours",
+        "pipeline_version": request.pipeline_version,
+    }
+
+
+def _reference(model_set: ModelSet, role: str, request: Request) -> str:
+    """Return how the new set names a file of its base: relative if both can be moved together."""
+    file = model_set.component(role).entry["file"]
+    target = request.paths.get(file) or os.path.normpath(PurePosixPath(request.folder, file))
+    place = PurePosixPath(request.outdir, str(request.set_name))
+    together = PurePosixPath(target).parts[1:2] == place.parts[1:2]
+    return os.path.relpath(target, place) if together else target

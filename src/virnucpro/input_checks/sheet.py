@@ -1,0 +1,80 @@
+"""CSV and TSV sheets with a header: read, and their rows checked against a JSON schema."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from virnucpro.errors import InputError
+from virnucpro.json_schema import misfits
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet's cells, without blanks around them, and what is wrong with its shape.
+
+    Attributes:
+        columns: in order.
+        rows: column -> cell of each row that is not blank; a missing cell is "".
+    """
+
+    columns: list[str]
+    rows: list[dict[str, str]]
+    faults: list[str]
+
+
+def read_sheet(path: Path, name: str) -> Sheet:
+    """Read a sheet; it is tab-separated when its first line has a tab, else comma-separated.
+
+    Args:
+        name: of the sheet, for messages.
+    Raises: InputError for a file that is not UTF-8 text, or has a quote that is not closed.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--input {name}: is not UTF-8 text (byte {error.start}). Save it as UTF-8."
+        ) from error
+    separator = "\t" if "\t" in text.split("\n", 1)[0] else ","
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
+    try:
+        lines = [[cell.strip() for cell in line] for line in reader]
+    except csv.Error as error:
+        raise InputError(
+            f"--input {name}: line {reader.line_num}: {error}. Close the quote, or remove it."
+        ) from error
+    lines = [line for line in lines if any(line)]
+    columns = lines[0] if lines else []
+    faults = [f"more than one column is called {name}"
+              for name, count in Counter(columns).items() if name and count > 1]  # fmt: skip
+    if len(lines) < 2:
+        faults.append("the sheet has no rows")
+    # a comma too many would put cells under wrong columns in silence
+    faults += [
+        f"row {number} ({line[0]}): {len(line)} cells, but {len(columns)} columns. Put a cell "
+        "with a comma in double quotes"
+        for number, line in enumerate(lines[1:], start=1)
+        if any(line[len(columns) :])
+    ]
+    rows = [dict(zip(columns, line + [""] * len(columns))) for line in lines[1:]]  # noqa: B905
+    return Sheet(columns, rows, faults)
+
+
+def row_faults(row: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the cells of a row; an empty cell counts as absent."""
+    cells = {column: cell for column, cell in row.items() if cell}
+    return [
+        f"the column {place} is empty"
+        if cause == "missing"
+        else f"{place} '{cells[place]}' {cause}"
+        for place, cause in misfits(schema["items"], cells)
+    ]
+
+
+def as_name(text: str) -> str:
+    """Return a text with what no name may have replaced."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)

@@ -1,0 +1,43 @@
+// What a run says: a line at its start; at its end one row for each sample in sheet order, on the
+// screen and in summary.tsv.
+
+// Returns what a run says when its input and model set have been checked.
+def startLine(samples, set, values, version) {
+    def about = "model set ${set.name} (${set.model_set_digest[0..11]}), chunks of ${set.chunk_bp} bp, frames ${set.frame_rule.rule}"
+    return values.workflow == 'train'
+        ? "virnucpro-nf ${version}: training ${values.set_name} on ${samples.size()} genomes, encoders of ${about}"
+        : "virnucpro-nf ${version}: ${samples.size()} samples, ${about}, scores ${set.calibration ? '' : 'not '}calibrated"
+}
+
+// Writes <outdir>/summary.tsv and prints it; stops with an error when a sample has no summary.
+def publishSummary(samples, summaries, model, outdir) {
+    def tables = summaries.collectEntries { id, table -> [id, table.readLines()*.split('\t')] }
+    def done = samples.findAll { s -> tables[s.id] }
+    if (done) {
+        def counts = [tables[done[0].id][0] as List] + done.collect { s -> tables[s.id][1] as List }
+        def own_columns = counts[0] + ['model_set', 'model_set_digest']
+        def columns = [samples[0].columns.keySet().collect { name -> name in own_columns ? "sheet_${name}".toString() : name }] + done.collect { s -> s.columns.values() as List }
+        def models = [own_columns.takeRight(2)] + done.collect { [model.name.replaceAll(/\s/, ' '), model.model_set_digest] }
+        def rows = [counts, models, columns].transpose().collect { parts -> parts.flatten().join('\t') }
+        writeAtomically(file("${outdir}/summary.tsv"), rows.join('\n') + '\n')
+        println(aligned([counts, columns].transpose().collect { parts -> parts.flatten() }))
+    }
+    def failed = samples.findAll { s -> !tables[s.id] }
+    if (failed) {
+        error("${failed.size()} of ${samples.size()} samples have no result: ${failed.collect { s -> s.id }.join(', ')}. The reason of each is above, and in the .command.err of its last task.")
+    }
+}
+
+// Writes a text file, complete or not at all.
+def writeAtomically(target, text) {
+    target.parent.mkdirs()
+    def temporary = target.resolveSibling(".${target.name}.tmp")
+    temporary.text = text
+    java.nio.file.Files.move(temporary, target, java.nio.file.StandardCopyOption.REPLACE_EXISTING)
+}
+
+// Rows as text in columns.
+def aligned(rows) {
+    def widths = rows.transpose().collect { column -> column.collect { cell -> cell.size() }.max() }
+    return rows.collect { row -> [row, widths].transpose().collect { cell, width -> cell.padRight(width) }.join('  ') }.join('\n')
+}
