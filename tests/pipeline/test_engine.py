@@ -11,7 +11,7 @@ from probe import ask
 
 from virnucpro.cli import main as cli
 from virnucpro.embeddings.store import read_embeddings
-from virnucpro.measuring import sweep
+from virnucpro.model_diagnostics import sweep
 from virnucpro.model_sets.digest import set_digest
 
 READS = str(PROJECT / "assets" / "demo" / "reads_1.fastq.gz")
