@@ -41,7 +41,7 @@ def check_library(expected: str, packages: Sequence[str]) -> None:
     if actual != expected:
         raise InputError(
             f"the library at {Path(__file__).parent} has digest {actual[:12]}, but the pipeline "
-            f"expects {expected[:12]}. The image or environment holds another version of "
+            f"expects {expected[:12]}. The image or environment has another version of "
             "virnucpro: rebuild it from this checkout (make images, or make setup)."
         )
 
