@@ -12,6 +12,7 @@ from virnucpro.cli import main as cli
 from virnucpro.engine.embed_task import LIBRARY
 from virnucpro.errors import InputError
 from virnucpro.model_diagnostics import certify as certify_module
+from virnucpro.model_diagnostics import real_frames as real_frames_module
 from virnucpro.model_diagnostics.certify import FLOORS, below_floor, certify
 from virnucpro.model_diagnostics.parity import cosines, score_measures, vector_measures
 from virnucpro.model_diagnostics.real_frames import NUM_FRAMES, RealFrames, real_frames
@@ -207,10 +208,11 @@ def test_frames_of_the_demo_are_many_and_real():
         assert not any("*" in protein for protein in demo.protein)
 
 
-def test_frames_of_files_are_taken_evenly(tmp_path, frames):
+def test_frames_of_files_are_sampled_evenly(tmp_path, frames, monkeypatch):
+    monkeypatch.setattr(real_frames_module, "NUM_FRAMES", 3)
     path = write_frames(tmp_path, frames)
     for given in (path, path.with_suffix(".fna")):
-        chosen = real_frames(given, 500, count=3)
+        chosen = real_frames(given, 500)
         assert chosen.dna == [frames.dna[i] for i in (0, 250, 499)]
         assert chosen.protein == [frames.protein[i] for i in (0, 250, 499)]
 

@@ -20,7 +20,7 @@ from virnucpro.cli import health as command
 from virnucpro.cli.main import main
 from virnucpro.engine import device as devices
 from virnucpro.errors import InputError
-from virnucpro.health import checks, device, forward, places, programs, software
+from virnucpro.health import check_result, checks, device, forward, places, programs, software
 from virnucpro.health.check_result import FAIL, OK, SKIP, WARN, CheckResult, Machine, run_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,9 +178,10 @@ def test_slurm(machine):
     expect(programs.check_slurm(machine), WARN, "slurm 22.05, which does not answer: no controller")
 
 
-def test_a_program_that_hangs_is_stopped(machine):
+def test_a_program_that_hangs_is_stopped(machine, monkeypatch):
+    monkeypatch.setattr(check_result, "PROGRAM_TIMEOUT_S", 0.1)
     add(machine, slow="exec sleep 9")
-    assert run_program(["slow"], machine.environment, 0.1).text == "no answer in 0.1 s"
+    assert run_program(["slow"], machine.environment).text == "no answer in 0.1 s"
     assert run_program(["gone"], machine.environment).status is None
 
 

@@ -100,7 +100,7 @@ def compare_samples(
     levels: Iterable[str],
     tolerance: float,
     limit: int,
-    rows: DifferingRows | None = None,
+    rows: DifferingRows | None,
 ) -> SampleResult:
     """Compare the tables that both sides have, in the order of LEVELS."""
     result = SampleResult(name)

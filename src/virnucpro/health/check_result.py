@@ -49,11 +49,7 @@ class ProgramOutput:
     text: str
 
 
-def run_program(
-    command: Sequence[str | Path],
-    environment: Mapping[str, str],
-    timeout_s: float = PROGRAM_TIMEOUT_S,
-) -> ProgramOutput:
+def run_program(command: Sequence[str | Path], environment: Mapping[str, str]) -> ProgramOutput:
     """Run a program; its output includes stderr."""
     try:
         done = subprocess.run(
@@ -63,11 +59,11 @@ def run_program(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=timeout_s,
+            timeout=PROGRAM_TIMEOUT_S,
             env=dict(environment),
         )
     except OSError as error:
         return ProgramOutput(None, f"cannot be run ({error.strerror})")
     except subprocess.TimeoutExpired:
-        return ProgramOutput(None, f"no answer in {timeout_s:g} s")
+        return ProgramOutput(None, f"no answer in {PROGRAM_TIMEOUT_S:g} s")
     return ProgramOutput(done.returncode, done.stdout.strip())

@@ -32,8 +32,8 @@ class RealFrames:
     protein: list[str]
 
 
-def real_frames(path: Path | None, chunk_bp: int, count: int = NUM_FRAMES) -> RealFrames:
-    """Return up to `count` frames, spread evenly over the source.
+def real_frames(path: Path | None, chunk_bp: int) -> RealFrames:
+    """Return up to NUM_FRAMES frames, spread evenly over the source.
 
     Args:
         path: X.faa or X.fna with the other beside it, same ids in the same order, as written by
@@ -44,7 +44,7 @@ def real_frames(path: Path | None, chunk_bp: int, count: int = NUM_FRAMES) -> Re
     frames = _of_demo(chunk_bp) if path is None else _of_files(path)
     if not frames.dna:
         raise InputError(f"{frames.source}: has no frame. Give another file to --frames.")
-    rows = np.linspace(0, len(frames.dna) - 1, min(count, len(frames.dna))).round().astype(int)
+    rows = np.linspace(0, len(frames.dna) - 1, min(NUM_FRAMES, len(frames.dna))).round().astype(int)
     return RealFrames(
         frames.source, [frames.dna[i] for i in rows], [frames.protein[i] for i in rows]
     )

@@ -3,7 +3,6 @@
 The rules are its frame rule, which this version may not have, and its calibrations.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,8 +23,6 @@ from virnucpro.scoring.classifier import load_classifier
 # Invented, of two lengths; it matters only that the same frames are embedded twice.
 DNA_FRAMES = ("ATGGCTAAACGTCTGGAAGATCCGTTTGGCAACTAC" * 4, "GATTACACCGGTNACG")
 PROTEIN_FRAMES = ("MAKRLEDPFGNYTWQHSVIC" * 3, "DYTGXM")
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
