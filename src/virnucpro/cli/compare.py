@@ -17,7 +17,7 @@ DESCRIPTION = """\
 Compare two result folders or tables by id. Each may be of this pipeline, the original or the fork.
 
 Exit status: 0 equal (same ids and labels, scores within the tolerance), 1 different, 2 cannot
-compare. Embeddings (ours, where both have them) are described and do not count. Tables in the same
+compare. Embeddings (of this pipeline) are described, but do not count. Tables in the same
 order are read side by side; others are sorted in the folder for temporary files (TMPDIR).
 """
 
