@@ -3,7 +3,7 @@ SHELL   := /bin/bash
 PYTHON  ?= python3
 VENV    := .venv
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-# a nextflow on PATH that is new enough, else our own, assembled at its first call
+# a nextflow on PATH that is new enough, else the bundled one, which is assembled at its first call
 NEXTFLOW := $(shell tools/find_nextflow.sh)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -16,36 +16,36 @@ SEED     ?= 1
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-setup: $(VENV)/setup.ok ## all that `nextflow run .` needs: .venv and Nextflow
+setup: $(VENV)/setup.ok ## what `nextflow run .` needs: .venv and Nextflow
 demo: setup ## run the pipeline on the demo data
-	@# 25.04's v2 parser warns of every process option in a label or name, and takes them all the same
+	@# 25.04's v2 parser warns about every process option in a label or name, but accepts it
 	set -o pipefail; $(NEXTFLOW) run . -profile demo --outdir results-demo | \
 	    grep --line-buffered -v "WARN: Unrecognized config option 'process"
 
-test: lint ## lint and all tests, the pipeline's too
+test: lint ## lint and all tests, including those of the pipeline
 	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/gpu
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/pipeline
 
-lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, schema = config = help
+lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, equal parameters in schema, config and help
 	ruff check
 	ruff format --check
 	mypy
 	tools/lint_nextflow.sh $(NEXTFLOW)
 	python tools/check_schema.py $(NEXTFLOW)
 
-images: ## container images with podman or docker; BASE_IMAGE and PIP_INDEX choose their sources
+images: ## container images with podman or docker; BASE_IMAGE and PIP_INDEX set their sources
 	tools/build_images.sh $(VERSION)
 
-train-compact: setup ## train the embedded model sets anew on DATA, with SEED (one GPU, minutes)
+train-compact: setup ## train the bundled model sets on DATA, with SEED (one GPU, minutes)
 	$(VENV)/bin/python tools/train_compact.py --data $(DATA) --seed $(SEED) \
 	    --chunk-length 500 --out models/compact-500
 	$(VENV)/bin/python tools/train_compact.py --data $(DATA) --seed $(SEED) \
 	    --chunk-length 300 --window-shares 0.4 0.8 --out models/compact-300
 
-clean: ## remove what runs leave behind, not the set-up
+clean: ## remove the files of runs, not the set-up
 	rm -rf work results-demo .nextflow .nextflow.log* .pytest_cache .ruff_cache .mypy_cache
 
-# A set-up that is older than its locked requirements is made again.
+# A set-up older than its locked requirements is made again.
 $(VENV)/setup.ok: containers/gpu/requirements.txt pyproject.toml
 	@PYTHON=$(PYTHON) tools/check_prerequisites.sh
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)

@@ -108,7 +108,7 @@ def main() -> None:
     if args.work:
         print(json.dumps(work(args.work, args.rule)))
         return
-    from virnucpro.measuring.machine import cpu_name  # another checkout may not have it
+    from virnucpro.model_diagnostics.machine import cpu_name  # another checkout may not have it
 
     with tempfile.TemporaryDirectory() as name:
         units = write_inputs(Path(name))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from virnucpro.files import write_text
-from virnucpro.measuring.machine import cpu_name
+from virnucpro.model_diagnostics.machine import cpu_name
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.sequences.frames_file import read_frames
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from virnucpro.engine import device as devices
 from virnucpro.engine.embed import embed
-from virnucpro.measuring.parity import score_measures, vector_measures
+from virnucpro.model_diagnostics.parity import score_measures, vector_measures
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.fused import FusedESM2
 from virnucpro.models.fused_fp8 import FusedESM2Fp8

@@ -28,7 +28,7 @@ from checkout import PROJECT, commit
 
 from virnucpro.compact.sources import Source, read_sources
 from virnucpro.files import write_text
-from virnucpro.measuring.machine import cpu_name
+from virnucpro.model_diagnostics.machine import cpu_name
 
 RESULT = PROJECT / "bench" / "results" / "trainers.json"
 NEXTFLOW = subprocess.check_output([PROJECT / "tools" / "find_nextflow.sh"], text=True).strip()

@@ -11,8 +11,10 @@ from virnucpro.task import run_task, task_parser
 
 def classify(args: argparse.Namespace) -> None:
     """Score the shard that the arguments name."""
+    faa, fna = args.frames
     classify_shard(
-        *args.frames,
+        faa,
+        fna,
         EmbeddingsFile(args.dnabert_s, args.dnabert_s_sha256, args.tokenizer_sha256),
         EmbeddingsFile(args.esm2, args.esm2_sha256),
         args.classifier,

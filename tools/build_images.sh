@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if command -v podman >/dev/null; then
     builder=podman
-elif docker info >/dev/null 2>&1; then # its client alone builds nothing
+elif docker info >/dev/null 2>&1; then # its client alone cannot build
     builder=docker
 else
     echo "missing: podman, or docker with its service running. Get it: apt-get install podman" >&2

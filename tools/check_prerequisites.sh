@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One line for each thing that `make setup` needs and this machine lacks, with how to get it on Debian.
+# Print each program that `make setup` needs and this machine lacks, and how to get it on Debian.
 set -uo pipefail
 missing=0
 lacks() { echo "missing: $1. Get it: $2" >&2; missing=1; }

@@ -1,4 +1,4 @@
-"""Check that nextflow_schema.json, nextflow.config and --help name the same parameters.
+"""Check that nextflow_schema.json, nextflow.config and --help have the same parameters.
 
 usage: check_schema.py NEXTFLOW
 """

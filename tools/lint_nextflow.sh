@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# `nextflow lint` over everything; a warning does not fail it. usage: lint_nextflow.sh NEXTFLOW
+# Run `nextflow lint` on all files; warnings do not fail it. usage: lint_nextflow.sh NEXTFLOW
 set -euo pipefail
 cd "$(dirname "$0")/.."
-"$1" -v >/dev/null # assembles our own where it is not yet
+"$1" -v >/dev/null # assembles the bundled one at its first call
 if [ "$1" -ef tools/nextflow/nextflow ] && [ ! -e "${NXF_RUNTIME:-tools/nextflow/.runtime}/patch.jar" ]; then
     # its lint needs a patch that only a JDK can make (tools/nextflow/LazyErrorCollector.java)
     echo "nextflow lint: skipped, there is no javac (apt-get install default-jdk-headless)" >&2

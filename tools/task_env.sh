@@ -22,6 +22,6 @@ if [ "$VIRNUCPRO_DEVICE" = auto ] || [ "$VIRNUCPRO_DEVICE" = cuda ]; then
     # Device auto with an empty CUDA_VISIBLE_DEVICES means: no GPU.
     if [ "${VIRNUCPRO_EXECUTOR:-local}" = local ] && ! { [ "$VIRNUCPRO_DEVICE" = auto ] && [ -z "${CUDA_VISIBLE_DEVICES-unset}" ]; } &&
         command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
-        GPU_LEASE_COUNT=1 . "$vnp_root/tools/gpu-lease.sh"
+        . "$vnp_root/tools/gpu-lease.sh"
     fi
 fi

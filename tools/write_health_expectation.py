@@ -1,7 +1,7 @@
-"""Write assets/health/compact-500.json, what `virnucpro health` expects of the embedded set.
+"""Write assets/health/compact-500.json, what `virnucpro health` expects of the bundled set.
 
-usage: write_health_expectation.py. On a CPU in float32; to be run after a change of the set or of
-the frames in src/virnucpro/health/forward.py.
+usage: write_health_expectation.py. Computes on a CPU in float32; run it after a change of the set
+or of the frames in src/virnucpro/health/forward.py.
 """
 
 import json
@@ -17,16 +17,16 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def main() -> int:
     """Compute and write it."""
-    components = forward.read_components(PROJECT / forward.EMBEDDED)
-    found = forward.run_frames(components, torch.device("cpu"), "fp32")
+    components = forward.read_components(PROJECT / forward.BUNDLED_SET)
+    result = forward.run_frames(components, torch.device("cpu"), "fp32")
     content = {
         "made_by": f"tools/write_health_expectation.py, torch {torch.__version__}, CPU, float32",
         "components": {name: sha256 for name, (_, sha256) in components.items()},
         "frames": forward.FRAMES,
-        "p_virus": [float(str(p)) for p in found.p_virus],
+        "p_virus": [float(str(p)) for p in result.p_virus],
         **{
             name: [[float(str(x)) for x in row] for row in rows]
-            for name, rows in found.vectors.items()
+            for name, rows in result.vectors.items()
         },
     }
     target = PROJECT / forward.EXPECTATION

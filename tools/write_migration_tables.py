@@ -1,4 +1,4 @@
-"""Renew the tables of options in docs/migration.md from src/virnucpro/migration/options.py.
+"""Write the tables of options in docs/migration.md from src/virnucpro/migration/options.py.
 
 usage: write_migration_tables.py
 """

@@ -1,4 +1,4 @@
-"""`python -m virnucpro`: the command, as the fork is started."""
+"""`python -m virnucpro`: the `virnucpro` command; the fork is started like this."""
 
 import sys
 

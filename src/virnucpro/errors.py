@@ -1,5 +1,5 @@
-"""Errors that are the user's to mend, and how a program reports them."""
+"""The error that is the user's to fix."""
 
 
 class InputError(Exception):
-    """Something the user can mend: the text names the place, the cause and the remedy."""
+    """Something the user can fix: the text names the place, the cause and the remedy."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, their digests, and safetensors files equal by bytes."""
+"""Atomic writes, digests of files, and safetensors metadata in a fixed order."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ BLOCK_BYTES = 1 << 24
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a name beside a path: what is written there gets the path at the end.
+    """Yield a temporary path beside a path, which replaces it at the end.
 
-    After an error it is removed, and a file that stood at the path stays.
+    After an error the temporary file is removed, and an existing file stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -26,7 +26,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file, complete or not at all."""
+    """Write a small file atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text)
 
@@ -52,7 +52,7 @@ def file_sha256(path: Path) -> str:
 
 
 def sort_metadata(path: Path) -> None:
-    """Put the metadata of a safetensors file in order, in place: the library writes it at random.
+    """Sort the metadata of a safetensors file in place: the library writes it in random order.
 
     The file starts with the length of its JSON header, 8 bytes, then the header.
     """

@@ -1,4 +1,4 @@
-"""What every pipeline task does beside its work: check its library, report errors and versions."""
+"""What every pipeline task does besides its work: check its library, report errors and versions."""
 
 import argparse
 import hashlib
@@ -38,11 +38,11 @@ def check_library(expected: str, packages: Sequence[str]) -> None:
 
     Raises: InputError when the digests differ, so old code in an image never runs as new.
     """
-    found = library_digest(packages)
-    if found != expected:
+    actual = library_digest(packages)
+    if actual != expected:
         raise InputError(
-            f"the library at {Path(__file__).parent} has digest {found[:12]}, but the pipeline "
-            f"expects {expected[:12]}. The image or environment holds another version of "
+            f"the library at {Path(__file__).parent} has digest {actual[:12]}, but the pipeline "
+            f"expects {expected[:12]}. The image or environment has another version of "
             "virnucpro: rebuild it from this checkout (make images, or make setup)."
         )
 

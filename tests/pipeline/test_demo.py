@@ -1,4 +1,4 @@
-"""The demo with the embedded model set, under both Nextflow parsers."""
+"""The demo with the bundled model set, under both Nextflow parsers."""
 
 import csv
 
@@ -18,8 +18,8 @@ def test_the_demo_counts_add_up(pipeline: Pipeline, parser: str) -> None:
     assert [row["sequences"] for row in rows] == ["74", "74", "600"]
     assert rows[2]["kind"] == "error-free 150 bp pairs"
     for row in rows:
-        fates = ("viral", "non-viral", "empty", "too_short", "no_codon", "no_open_frame")
-        assert sum(int(row[fate]) for fate in fates) == int(row["sequences"])
+        outcomes = ("viral", "non-viral", "empty", "too_short", "no_codon", "no_open_frame")
+        assert sum(int(row[outcome]) for outcome in outcomes) == int(row["sequences"])
         assert row["sample"] in run.output
     for name in ("report.html", "timeline.html", "dag.html"):
         assert "EMBED_ESM2" in (run.outdir / "pipeline_info" / name).read_text()

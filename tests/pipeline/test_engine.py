@@ -9,7 +9,7 @@ from conftest import PROJECT, Pipeline, Run
 
 from virnucpro.cli import main as cli
 from virnucpro.embeddings.store import read_embeddings
-from virnucpro.measuring import sweep
+from virnucpro.model_diagnostics import sweep
 
 READS = str(PROJECT / "assets" / "demo" / "reads_1.fastq.gz")
 OPTIONS = ["--input", READS, "--device", "cpu", "--save_embeddings", "-resume"]

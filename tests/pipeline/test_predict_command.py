@@ -45,7 +45,7 @@ def test_predict_runs_and_resumes_its_own_run(tmp_path: Path, model_set: Path) -
     ]
     assert len(list((sample / "embeddings").glob("*.h5"))) == 4  # two shards, two encoders
 
-    with (tmp_path / ".nextflow/history").open("a") as history:  # another run came in between
+    with (tmp_path / ".nextflow/history").open("a") as history:  # another run in between
         history.write(f"2026-01-01 00:00:00\t1s\tx\tOK\tabc\t{uuid.uuid4()}\tnextflow run y\n")
     output, resumed = predict(tmp_path, "--resume", *options)
     assert len(resumed) == len(statuses) and set(resumed) == {"CACHED"}, output

@@ -1,4 +1,4 @@
-"""Set-up: what it asks for, which Nextflow it takes, and what surrounds a task."""
+"""Set-up: prerequisites, the choice of Nextflow, images, and the environment of a task."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ TWO_GPUS = (
 
 
 class Bin:
-    """A folder that is all of PATH: the named programs of this machine, and stand-ins."""
+    """A folder that is the whole PATH: some programs of this machine, and fake ones."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,7 +28,7 @@ class Bin:
             (folder / name).symlink_to(shutil.which(name) or "/nowhere")
 
     def add(self, **programs: str) -> None:
-        """Add stand-ins: name = bash text."""
+        """Add fake programs: name = bash text."""
         for name, text in programs.items():
             path = self.folder / name.replace("_", "-")
             path.unlink(missing_ok=True)
@@ -36,7 +36,7 @@ class Bin:
             path.chmod(0o755)
 
     def run(self, *command: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run with nothing but these programs."""
+        """Run a command with only these programs on PATH."""
         clean = {
             k: v for k, v in os.environ.items() if not k.startswith(("CUDA_", "SLURM_", "NXF_"))
         }
@@ -55,7 +55,7 @@ def programs(tmp_path: Path) -> Bin:
 
 
 @pytest.mark.parametrize(
-    "stand_ins, missing",
+    "fakes, missing",
     [
         ({"python3": PYTHON, "java": JAVA, "mvn": ""}, []),
         ({"python3": PYTHON, "java": JAVA, "nextflow": "echo nextflow version 25.04.6.1"}, []),
@@ -81,9 +81,9 @@ def programs(tmp_path: Path) -> Bin:
     ],
 )
 def test_each_missing_prerequisite_is_one_line(
-    stand_ins: dict[str, str], missing: list[str], programs: Bin, tmp_path: Path
+    fakes: dict[str, str], missing: list[str], programs: Bin, tmp_path: Path
 ) -> None:
-    programs.add(**stand_ins)
+    programs.add(**fakes)
     done = programs.run(TOOLS / "check_prerequisites.sh", NXF_RUNTIME=str(tmp_path / "none"))
     lines = done.stdout.splitlines()
     assert done.returncode == bool(missing)
@@ -93,41 +93,41 @@ def test_each_missing_prerequisite_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "version, taken",
+    "version, expected",
     [("25.04.0", True), ("25.10.2", True), ("24.10.6", False), ("broken", False)],
 )
-def test_a_nextflow_on_the_path_is_taken_when_it_is_new_enough(
-    version: str, taken: bool, programs: Bin
+def test_a_nextflow_on_the_path_is_used_when_it_is_new_enough(
+    version: str, expected: bool, programs: Bin
 ) -> None:
     programs.add(nextflow=f"echo nextflow version {version}.5949")
-    found = programs.run(TOOLS / "find_nextflow.sh").stdout.strip()
-    own = TOOLS / "nextflow" / "nextflow"
-    assert found == str(programs.folder / "nextflow" if taken else own)
+    path = programs.run(TOOLS / "find_nextflow.sh").stdout.strip()
+    bundled = TOOLS / "nextflow" / "nextflow"
+    assert path == str(programs.folder / "nextflow" if expected else bundled)
 
 
-def test_a_failing_download_of_nextflow_is_told(programs: Bin, tmp_path: Path) -> None:
+def test_a_failing_download_of_nextflow_is_reported(programs: Bin, tmp_path: Path) -> None:
     programs.add(mvn="exit 1")
     done = programs.run(TOOLS / "nextflow" / "nextflow", "-v", NXF_RUNTIME=str(tmp_path / "rt"))
     assert done.returncode == 1
     assert "Maven could not get Nextflow" in done.stdout.splitlines()[-1]
 
 
-def test_lint_without_a_jdk_says_that_it_is_skipped(programs: Bin, tmp_path: Path) -> None:
+def test_lint_without_a_jdk_reports_that_it_is_skipped(programs: Bin, tmp_path: Path) -> None:
     jars = TOOLS / "nextflow" / ".runtime" / "lib"
     if not jars.exists():
-        pytest.skip("this machine's own Nextflow is used, whose lint needs no patch")
+        pytest.skip("this machine has its own Nextflow, whose lint needs no patch")
     runtime = tmp_path / "rt"
     runtime.mkdir()
     (runtime / "lib").symlink_to(jars)
     (runtime / "ok").touch()
-    own = TOOLS / "nextflow" / "nextflow"
-    done = programs.run(TOOLS / "lint_nextflow.sh", own, NXF_RUNTIME=str(runtime))
+    bundled = TOOLS / "nextflow" / "nextflow"
+    done = programs.run(TOOLS / "lint_nextflow.sh", bundled, NXF_RUNTIME=str(runtime))
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
     assert done.stdout.startswith("nextflow lint: skipped, there is no javac")
 
 
-def test_setup_is_made_again_only_after_a_change_of_the_lock(tmp_path: Path) -> None:
+def test_setup_is_repeated_only_after_a_change_of_the_lock(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "containers/gpu/requirements.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(PROJECT / name, tmp_path / name)
@@ -166,7 +166,7 @@ def test_docker_without_its_service_builds_nothing(programs: Bin) -> None:
 
 
 def task_env(programs: Bin, tmp_path: Path, device: str, **environment: str) -> list[str]:
-    """Return what a task sees: the GPU, the cache of triton, and the status of its set-up."""
+    """Return the GPU and the Triton cache that a task gets, and the status of its set-up."""
     show = "echo gpu=${CUDA_VISIBLE_DEVICES-unset}; echo triton=${TRITON_CACHE_DIR-unset}"
     settings = {
         "VIRNUCPRO_CACHE": str(tmp_path / "cache"),
@@ -192,7 +192,7 @@ def task_env(programs: Bin, tmp_path: Path, device: str, **environment: str) -> 
         ("none", {}, "unset"),  # not an embedding process
         ("auto", {"VIRNUCPRO_EXECUTOR": "slurm", "CUDA_VISIBLE_DEVICES": "1"}, "1"),
         ("auto", {"VIRNUCPRO_EXECUTOR": "slurm"}, "unset"),
-        # Nextflow as a whole inside a job of two GPUs: its tasks share them out
+        # all of Nextflow inside a job of two GPUs: each task leases one
         ("auto", {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0,1"}, "0"),
     ],
 )
@@ -209,7 +209,7 @@ def test_without_a_gpu_nothing_is_leased(programs: Bin, tmp_path: Path) -> None:
     assert task_env(programs, tmp_path, "auto")[0] == "gpu=unset"
 
 
-def test_two_tasks_lease_two_gpus_and_a_third_gives_up(programs: Bin, tmp_path: Path) -> None:
+def test_two_tasks_lease_two_gpus_and_a_third_times_out(programs: Bin, tmp_path: Path) -> None:
     programs.add(nvidia_smi=TWO_GPUS)
     script = tmp_path / "task.sh"  # each starts the next and waits for it
     script.write_text(
@@ -228,7 +228,7 @@ def test_two_tasks_lease_two_gpus_and_a_third_gives_up(programs: Bin, tmp_path: 
     assert done.stdout.splitlines() == ["0", "1", "gpu-lease: none free after 1s", "status 75"]
 
 
-def test_a_cache_that_cannot_be_made_is_told(programs: Bin, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_created_is_reported(programs: Bin, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     seen = task_env(programs, tmp_path, "auto", VIRNUCPRO_CACHE=str(tmp_path / "file" / "cache"))
     assert seen[-2:] == [

@@ -1,4 +1,4 @@
-"""`models check --certify`: lower precisions against float32 on a set's weights, kept in the set."""
+"""`models check --certify`: lower precisions against float32 on a set's own weights."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,11 @@ from random_set import write_model_set
 from virnucpro.cli import main as cli
 from virnucpro.engine.embed_task import LIBRARY
 from virnucpro.errors import InputError
-from virnucpro.measuring import certify as certify_module
-from virnucpro.measuring.certify import FLOORS, below, certify
-from virnucpro.measuring.parity import cosines, score_measures, vector_measures
-from virnucpro.measuring.real_frames import NUM_FRAMES, RealFrames, real_frames
+from virnucpro.model_diagnostics import certify as certify_module
+from virnucpro.model_diagnostics import real_frames as real_frames_module
+from virnucpro.model_diagnostics.certify import FLOORS, below_floor, certify
+from virnucpro.model_diagnostics.parity import cosines, score_measures, vector_measures
+from virnucpro.model_diagnostics.real_frames import NUM_FRAMES, RealFrames, real_frames
 from virnucpro.model_sets.certificates import certified_precisions, store_entries, valid_entries
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.model_sets.json_file import with_member
@@ -28,7 +29,7 @@ def frames():
     """Short ones, all different."""
     rng = np.random.default_rng(0)
     return RealFrames(
-        "made up",
+        "invented",
         ["".join(rng.choice(list("ACGT"), 46)) for _ in range(500)],
         ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 15)) for _ in range(500)],
     )
@@ -47,24 +48,24 @@ def write_frames(folder, frames):
 
 
 def test_measures_of_vectors():
-    truth = np.array([[10, 1], [10, -1], [10, 2], [10, -2]], np.float32)
-    found = truth + np.array([0, 0.5], np.float32)
-    result = vector_measures(found, truth)
+    exact = np.array([[10, 1], [10, -1], [10, 2], [10, -2]], np.float32)
+    actual = exact + np.array([0, 0.5], np.float32)
+    result = vector_measures(actual, exact)
     assert result["max_abs"] == 0.5
     assert result["rms"] == pytest.approx(0.5 / 2**0.5)
     assert result["cosine_min"] > 0.997
-    # the mean of the truth is [10, 0]
-    two = vector_measures(found[:2], truth[:2])
+    # the mean of the exact vectors is [10, 0]
+    two = vector_measures(actual[:2], exact[:2])
     assert two["centred_cosine_min"] == 1.0
-    turned = vector_measures(truth[:2][::-1], truth[:2])
+    turned = vector_measures(exact[:2][::-1], exact[:2])
     assert turned["centred_cosine_min"] == -1.0 and turned["cosine_min"] > 0.98
-    assert cosines(truth[:1], truth[:1] * 3) == pytest.approx([1.0])
+    assert cosines(exact[:1], exact[:1] * 3) == pytest.approx([1.0])
 
 
 def test_measures_of_scores():
-    truth = np.array([0.1, 0.495, 0.505, 0.6, 0.9], np.float32)
-    found = np.array([0.2, 0.505, 0.495, 0.4, 0.9], np.float32)
-    result = score_measures(found, truth)
+    exact = np.array([0.1, 0.495, 0.505, 0.6, 0.9], np.float32)
+    actual = np.array([0.2, 0.505, 0.495, 0.4, 0.9], np.float32)
+    result = score_measures(actual, exact)
     assert result["score_max_abs"] == pytest.approx(0.2)
     assert (result["flips"], result["flips_outside_tie"], result["outside_tie"]) == (3, 1, 3)
 
@@ -86,10 +87,10 @@ GOOD = {"cosine_min": 1.0, "centred_cosine_min": 1.0, "flips_outside_tie": 0, "o
     ],
 )
 def test_the_floor_of_each_precision(precision, change, faults):
-    assert below(FLOORS[precision], GOOD | change) == faults
+    assert below_floor(FLOORS[precision], GOOD | change) == faults
 
 
-def test_the_command_measures_prints_and_keeps(folder, frames, capsys):
+def test_the_command_measures_prints_and_stores(folder, frames, capsys):
     before = (folder / "modelset.json").read_text()
     argv = ["models", "check", str(folder), "--device", "cpu", "--certify"]
     assert cli.main([*argv, "--frames", str(write_frames(folder, frames))]) == 0
@@ -131,7 +132,7 @@ def test_errors_of_either_encoder_go_through_the_classifier(folder, frames, monk
     assert protein.entry["passed"] and protein.entry["figures"]["flips"] == 0
 
 
-def test_what_cannot_run_here_is_told_and_not_kept(folder, frames, monkeypatch, capsys):
+def test_what_cannot_run_here_is_reported_and_not_stored(folder, frames, monkeypatch, capsys):
     monkeypatch.setitem(certify_module.PRECISIONS, ("cpu", "esm2"), ("fp8",))
     real = certify_module.load_engine
 
@@ -200,19 +201,20 @@ def test_one_member_of_an_object_is_changed(text, expected):
 
 def test_frames_of_the_demo_are_many_and_real():
     for chunk_bp in (300, 500):
-        found = real_frames(None, chunk_bp)
-        assert len(found.dna) == len(found.protein) == NUM_FRAMES and found.source == "demo"
-        assert max(map(len, found.dna)) <= chunk_bp
-        assert len(set(found.protein)) > 0.99 * NUM_FRAMES
-        assert not any("*" in protein for protein in found.protein)
+        demo = real_frames(None, chunk_bp)
+        assert len(demo.dna) == len(demo.protein) == NUM_FRAMES and demo.source == "demo"
+        assert max(map(len, demo.dna)) <= chunk_bp
+        assert len(set(demo.protein)) > 0.99 * NUM_FRAMES
+        assert not any("*" in protein for protein in demo.protein)
 
 
-def test_frames_of_files_are_taken_evenly(tmp_path, frames):
+def test_frames_of_files_are_sampled_evenly(tmp_path, frames, monkeypatch):
+    monkeypatch.setattr(real_frames_module, "NUM_FRAMES", 3)
     path = write_frames(tmp_path, frames)
     for given in (path, path.with_suffix(".fna")):
-        found = real_frames(given, 500, count=3)
-        assert found.dna == [frames.dna[i] for i in (0, 250, 499)]
-        assert found.protein == [frames.protein[i] for i in (0, 250, 499)]
+        chosen = real_frames(given, 500)
+        assert chosen.dna == [frames.dna[i] for i in (0, 250, 499)]
+        assert chosen.protein == [frames.protein[i] for i in (0, 250, 499)]
 
 
 @pytest.mark.parametrize(
@@ -220,11 +222,11 @@ def test_frames_of_files_are_taken_evenly(tmp_path, frames):
     [
         ("x.fasta", ">f\nMK\n", "the name must end in .faa or .fna"),
         ("y.faa", ">f\nMK\n", "y.faa is missing. Both encoders are measured"),
-        ("x.faa", ">g\nMK\n", "x.fna and x.faa hold different frames"),
-        ("x.faa", "", "hold different frames"),
+        ("x.faa", ">g\nMK\n", "x.fna and x.faa have different frames"),
+        ("x.faa", "", "have different frames"),
     ],
 )
-def test_files_that_are_no_frames_are_refused(tmp_path, name, protein, words):
+def test_files_that_are_not_frames_are_refused(tmp_path, name, protein, words):
     (tmp_path / "x.faa").write_text(protein)
     (tmp_path / "x.fna").write_text(">f\nACGT\n")
     with pytest.raises(InputError, match=words):

@@ -41,7 +41,7 @@ def status(*arguments: object) -> int:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_the_forks_text_and_order_are_no_difference(tmp_path, capsys, backwards):
+def test_the_forks_text_and_order_do_not_count(tmp_path, capsys, backwards):
     a = frames(tmp_path / "a.txt", OURS)
     b = frames(tmp_path / "b.txt", FORK, backwards=backwards)
     assert status(a, b, "--tolerance", "0") == 0
@@ -53,7 +53,7 @@ def test_the_forks_text_and_order_are_no_difference(tmp_path, capsys, backwards)
     assert out.endswith("equal within 0\n")
 
 
-def test_ids_scores_and_flips_are_told(tmp_path, capsys):
+def test_ids_scores_and_flips_are_reported(tmp_path, capsys):
     a = frames(tmp_path / "a.txt", {"x1F1": "0.9", "x1F2": "0.506", "x1F3": "0.7", "y1F1": "0.1"})
     b = frames(tmp_path / "b.txt", {"z1F1": "0.9", "x1F1": "0.899", "x1F2": "0.495", "x1F3": "0.3"})
     csv_file = tmp_path / "rows.csv"
@@ -101,11 +101,11 @@ def test_repeated_ids_are_counted_and_paired_in_order(tmp_path, capsys):
     assert "ids that repeat in B: 2 (r1F1, r2F1)" in out and "only in B: 1 (r1F1)" in out
 
 
-def test_a_score_that_is_no_number_is_a_difference(tmp_path, capsys):
+def test_a_nan_score_is_a_difference(tmp_path, capsys):
     a = write(tmp_path / "a", FRAME_HEADER, "xF1\tothers\tnan\tnan", "yF1\tothers\tnan\tnan")
     b = write(tmp_path / "b", FRAME_HEADER, "xF1\tothers\t0.9\t0.1", "yF1\tothers\tnan\tnan")
     assert status(a, b, "--export-csv", tmp_path / "rows.csv") == 1
-    assert "no number in one of them only: 1" in capsys.readouterr().out
+    assert "NaN in one of them only: 1" in capsys.readouterr().out
     rows = (tmp_path / "rows.csv").read_text().splitlines()[1:]
     assert len(rows) == 1 and ",frame,xF1,score,other,other,,,0.9,0.1" in rows[0]
     assert status(a, a) == 0
@@ -186,15 +186,15 @@ def test_empty_tables_are_equal_also_the_containers_with_commas(tmp_path):
 @pytest.mark.parametrize(
     "text, words",
     [
-        (f"{FRAME_HEADER}\nx1F1\tvirus\t0.1\n", "line 2: is no row of such a table (3 columns, the first line 4)"),
-        (f"{FRAME_HEADER}\nx1F1\tvirus\t0.1\t0.9\nx1F2\tperhaps\t0.1\t0.9\n", "line 3: is no row"),
-        (f"{FRAME_HEADER}\nx1F1\tvirus\tmuch\t0.9\n", "line 2: is no row"),
-        (COMMAS + "x,virus,0,1\n", "is no table of results"),
-        ("", "is no table of results"),
-        ("sequence_id\tcall\n", "is no table of results"),
+        (f"{FRAME_HEADER}\nx1F1\tvirus\t0.1\n", "line 2: is not a row of such a table (3 columns, the first line 4)"),
+        (f"{FRAME_HEADER}\nx1F1\tvirus\t0.1\t0.9\nx1F2\tperhaps\t0.1\t0.9\n", "line 3: is not a row"),
+        (f"{FRAME_HEADER}\nx1F1\tvirus\tmuch\t0.9\n", "line 2: is not a row"),
+        (COMMAS + "x,virus,0,1\n", "is not a result table"),
+        ("", "is not a result table"),
+        ("sequence_id\tcall\n", "is not a result table"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_compared_is_told(tmp_path, capsys, text, words):
+def test_what_cannot_be_compared_is_reported(tmp_path, capsys, text, words):
     (tmp_path / "bad").write_text(text)
     good = frames(tmp_path / "good", OURS)
     assert status(tmp_path / "bad", good) == 2
@@ -204,19 +204,19 @@ def test_what_cannot_be_compared_is_told(tmp_path, capsys, text, words):
     assert status(good, tmp_path / "gone") == 2
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     assert status(good, tmp_path / "bytes") == 2
-    assert "is no UTF-8 text" in capsys.readouterr().err
+    assert "is not UTF-8 text" in capsys.readouterr().err
     assert status(good, good, "--tolerance", "-1") == 2
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_an_export_that_ends_in_an_error_leaves_nothing(tmp_path):
+def test_an_export_that_ends_in_an_error_leaves_no_file(tmp_path):
     good = frames(tmp_path / "good", OURS)
     bad = write(tmp_path / "bad", FRAME_HEADER, "a_chunk_1F1\tvirus\t0.1\t0.9", "cut")
     assert status(good, bad, "--export-csv", tmp_path / "out.csv") == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "good"]
 
 
-def test_a_failing_sort_is_told(tmp_path, monkeypatch, capsys):
+def test_a_failing_sort_is_reported(tmp_path, monkeypatch, capsys):
     a, b = frames(tmp_path / "a", OURS), frames(tmp_path / "b", OURS, backwards=True)
     monkeypatch.setattr(matching, "SORT_MEMORY", "nonsense")
     assert status(a, b) == 2
@@ -298,4 +298,4 @@ def test_embeddings_of_other_models_are_refused(tmp_path, capsys):
         frames(tmp_path / side / "prediction_results.txt", OURS)
         embeddings(tmp_path / side, [["x"]], {"x": np.ones(width)})
     assert status(tmp_path / "a", tmp_path / "b") == 2
-    assert "have 4 and 5 numbers" in capsys.readouterr().err
+    assert "have 4 and 5 elements" in capsys.readouterr().err

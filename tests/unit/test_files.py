@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes, digests."""
 
 import hashlib
 
@@ -26,13 +26,13 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_an_error_before_anything_was_written_is_told_as_it_is(tmp_path):
+def test_an_error_before_anything_was_written_is_passed_on(tmp_path):
     with pytest.raises(OSError, match="disk full"), atomic_write(tmp_path / "a.txt"):
         raise OSError("disk full")
     assert not list(tmp_path.iterdir())
 
 
-def test_digests_are_of_the_whole_file_and_large_ones_are_no_blob(tmp_path, monkeypatch):
+def test_digests_are_of_the_whole_file_and_large_files_have_no_blob_id(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"hello, world\n")
     monkeypatch.setattr(files, "BLOCK_BYTES", 5)

@@ -1,4 +1,4 @@
-"""virnucpro health: what each check says when all is well, and when it is not."""
+"""virnucpro health: the result of each check, when all is well and when it is not."""
 
 import builtins
 import importlib.util
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import packaging.markers
 import pytest
 import torch
 
@@ -19,8 +20,8 @@ from virnucpro.cli import health as command
 from virnucpro.cli.main import main
 from virnucpro.engine import device as devices
 from virnucpro.errors import InputError
-from virnucpro.health import checks, device, forward, places, programs, software
-from virnucpro.health.finding import FAIL, OK, SKIP, WARN, Finding, Machine, ask
+from virnucpro.health import check_result, checks, device, forward, places, programs, software
+from virnucpro.health.check_result import FAIL, OK, SKIP, WARN, CheckResult, Machine, run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 Usage = namedtuple("Usage", "total used free")
@@ -29,7 +30,7 @@ JAVA = """echo 'openjdk version "{}" 2025-04-15' >&2"""
 
 @pytest.fixture
 def machine(tmp_path):
-    """A machine of this checkout whose PATH holds no program but the basics."""
+    """A machine with this checkout, whose PATH has only the basic programs."""
     path = tmp_path / "bin"
     path.mkdir()
     for name in ("bash", "dirname", "sed", "env", "sleep"):
@@ -39,9 +40,9 @@ def machine(tmp_path):
     return Machine(ROOT, "cpu", None, environment, tmp_path / "launch")
 
 
-def add(machine, **stand_ins):
+def add(machine, **programs):
     """Put programs on PATH: name = bash text."""
-    for name, text in stand_ins.items():
+    for name, text in programs.items():
         path = Path(machine.environment["PATH"]) / name.replace("_", "-")
         path.write_text(f"#!/bin/bash\n{text}\n")
         path.chmod(0o755)
@@ -51,52 +52,69 @@ def replaced(machine, **changes):
     return Machine(**{**vars(machine), **changes})
 
 
-def expect(finding, status, found="", remedy=""):
-    assert finding.status == status, finding
-    assert found in finding.found, finding
-    assert remedy in finding.remedy, finding
-    assert finding.remedy or status in (OK, SKIP)
+def expect(result, status, found="", remedy=""):
+    assert result.status == status, result
+    assert found in result.found, result
+    assert remedy in result.remedy, result
+    assert result.remedy or status in (OK, SKIP)
 
 
 def test_python(machine, monkeypatch):
     expect(software.check_python(machine), OK, sys.executable)
-    monkeypatch.setattr(software, "FIRST_PYTHON", (4, 0))
+    monkeypatch.setattr(software, "MIN_PYTHON", (4, 0))
     expect(software.check_python(machine), FAIL, remedy="Install Python 3.10 or newer")
 
 
 def test_packages(machine, monkeypatch):
-    real = software.installed
-    versions = {"h5py": "3.16.0"}
-    monkeypatch.setattr(software, "installed", lambda n: versions[n] if n in versions else real(n))
-    lock = (ROOT / "containers/gpu/requirements.txt").read_text()
-    versions.update({n: min(v) for n, v in software.locked_versions(lock).items()})
-    expect(software.check_packages(machine), OK, "as locked, with torch")
+    versions = {}
+    monkeypatch.setattr(software, "installed_version", versions.get)
+    expect(software.check_packages(machine), FAIL, "dnaio, h5py, numpy", "make setup")
+    versions.update(
+        software.locked_versions((ROOT / "containers/gpu/requirements.txt").read_text())
+    )
+    h5py = versions["h5py"]
+    expect(software.check_packages(machine), OK, "as locked, those of the gpu image")
     versions["h5py"] = "1.2.3"
-    expect(software.check_packages(machine), WARN, "h5py 1.2.3 (locked: 3.16.0)", "make setup")
+    expect(software.check_packages(machine), WARN, f"h5py 1.2.3 (locked: {h5py})", "make setup")
     versions["h5py"] = None
     expect(software.check_packages(machine), FAIL, "h5py not installed", "make setup")
-    versions["h5py"] = "3.16.0"
+    versions["h5py"] = h5py
     versions["tokenizers"] = None
     expect(software.check_packages(machine), FAIL, "tokenizers not installed")
     versions["torch"] = None
-    expect(software.check_packages(machine), OK, "those of the CPU image")
+    expect(software.check_packages(machine), OK, "those of the cpu image")
     expect(software.check_packages(replaced(machine, pipeline=None)), SKIP, "no checkout")
 
 
-def test_several_versions_may_be_locked():
-    text = "numpy==2.2.6 ; python_full_version < '3.11' \\\n    --hash=sha256:0\nnumpy==2.4.6 ; x\n"
-    assert software.locked_versions(text) == {"numpy": {"2.2.6", "2.4.6"}}
+@pytest.mark.parametrize(
+    "python, names, numpy",
+    [("3.10", ["numpy", "tomli"], "2.2.6"), ("3.11", ["numpy"], "2.4.6")],
+)
+def test_markers_select_the_requirements_of_this_python(monkeypatch, python, names, numpy):
+    environment = {"python_version": python, "python_full_version": f"{python}.7", "extra": ""}
+    monkeypatch.setattr(packaging.markers, "default_environment", lambda: environment)
+    lines = ["numpy", 'tomli; python_version < "3.11"', "torch>=2.11; extra == 'gpu'"]
+    assert [r.name for r in software.needed_here(lines)] == names
+    assert [r.name for r in software.needed_here(lines, extra="gpu")] == [*names, "torch"]
+    lock = "numpy==2.2.6 ; python_full_version < '3.11'\n    # via h5py\n"
+    lock += "numpy==2.4.6 ; python_full_version >= '3.11'\n"
+    assert software.locked_versions(lock) == {"numpy": numpy}
 
 
 def test_library(machine, tmp_path):
-    expect(software.check_library(machine), OK, f"that of {ROOT}")
-    expect(software.check_library(replaced(machine, pipeline=None)), SKIP)
+    expect(software.check_installed_library(machine), OK, f"at {ROOT}/src/virnucpro, which is the ")
+    expect(software.check_installed_library(replaced(machine, pipeline=None)), SKIP)
     shutil.copytree(ROOT / "src/virnucpro", tmp_path / "other/src/virnucpro")
     other = replaced(machine, pipeline=tmp_path / "other")
-    expect(software.check_library(other), OK, "the same as")
+    expect(software.check_installed_library(other), OK, "the same as")
     (tmp_path / "other/src/virnucpro/task.py").write_text("")
     (tmp_path / "other/src/virnucpro/new.py").touch()
-    expect(software.check_library(other), FAIL, "in 2 files (new.py)", "Tasks would refuse it")
+    expect(
+        software.check_installed_library(other),
+        FAIL,
+        "in 2 files (new.py)",
+        "Tasks would refuse it",
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +163,7 @@ def test_containers(machine):
     expect(docker, WARN, "Docker 28, which does not work: no daemon", "do not use -profile docker")
     expect(podman, WARN, "podman 4; without virnucpro-gpu:0.1.0", "make images")
     expect(apptainer, OK, "apptainer 1.3; images are files")
-    expect(charliecloud, WARN, "$USER not set", "Mend it")
+    expect(charliecloud, WARN, "$USER not set", "Fix it")
     add(machine, podman="echo podman 4")
     expect(list(programs.check_containers(machine))[1], OK, "virnucpro-cpu:0.1.0, virnucpro-gpu:")
 
@@ -160,41 +178,42 @@ def test_slurm(machine):
     expect(programs.check_slurm(machine), WARN, "slurm 22.05, which does not answer: no controller")
 
 
-def test_a_program_that_hangs_is_given_up(machine):
+def test_a_program_that_hangs_is_stopped(machine, monkeypatch):
+    monkeypatch.setattr(check_result, "PROGRAM_TIMEOUT_S", 0.1)
     add(machine, slow="exec sleep 9")
-    assert ask(["slow"], machine.environment, 0.1).text == "no answer in 0.1 s"
-    assert ask(["gone"], machine.environment).status is None
+    assert run_program(["slow"], machine.environment).text == "no answer in 0.1 s"
+    assert run_program(["gone"], machine.environment).status is None
 
 
-def folder_findings(machine):
-    return {finding.check: finding for finding in places.check_folders(machine)}
+def folder_results(machine):
+    return {result.check: result for result in places.check_folders(machine)}
 
 
 def test_folders(machine, tmp_path, monkeypatch):
     free = SimpleNamespace(gib=30.0)
     monkeypatch.setattr(places.shutil, "disk_usage", lambda _: Usage(0, 0, free.gib * places.GIB))
-    found = folder_findings(machine)
-    assert list(found) == ["folder work", "folder cache", "folder tmp"]
-    expect(found["folder work"], OK, f"{tmp_path}/launch/work: 30.0 GiB free")
+    results = folder_results(machine)
+    assert list(results) == ["folder work", "folder cache", "folder tmp"]
+    expect(results["folder work"], OK, f"{tmp_path}/launch/work: 30.0 GiB free")
     free.gib = 10
-    expect(folder_findings(machine)["folder work"], WARN, "10.0 GiB free", "-work-dir")
+    expect(folder_results(machine)["folder work"], WARN, "10.0 GiB free", "-work-dir")
     free.gib = 0.5
-    for finding in folder_findings(machine).values():
-        expect(finding, FAIL, "0.5 GiB free")
+    for result in folder_results(machine).values():
+        expect(result, FAIL, "0.5 GiB free")
     free.gib = 30
     elsewhere = {**machine.environment, "TMPDIR": str(tmp_path / "file"), "NXF_WORK": "/w"}
     (tmp_path / "file").touch()
-    found = folder_findings(replaced(machine, environment=elsewhere))
-    expect(found["folder tmp"], FAIL, "is not yours to write", "Set TMPDIR")
-    expect(found["folder cache"], FAIL, "is not yours to write", "--cache_dir")
-    expect(found["folder work"], OK, "/w: 30")
+    results = folder_results(replaced(machine, environment=elsewhere))
+    expect(results["folder tmp"], FAIL, "is not writable", "Set TMPDIR")
+    expect(results["folder cache"], FAIL, "is not writable", "--cache_dir")
+    expect(results["folder work"], OK, "/w: 30")
 
 
 def test_a_cache_of_another_user(machine, tmp_path, monkeypatch):
     monkeypatch.setattr(places.getpass, "getuser", lambda: "me")
     (tmp_path / "virnucpro-me").mkdir()
     monkeypatch.setattr(places.os, "geteuid", lambda: 54321)
-    expect(folder_findings(machine)["folder cache"], FAIL, "is another user's", "--cache_dir")
+    expect(folder_results(machine)["folder cache"], FAIL, "belongs to another user", "--cache_dir")
 
 
 def test_shared_memory(machine, tmp_path, monkeypatch):
@@ -245,10 +264,10 @@ def no_torch(monkeypatch):
 
 
 def test_without_torch_its_checks_are_skipped_with_a_reason(no_torch, machine):
-    found = [device.check_gpu(machine), device.check_compiler(machine)]
-    found += [device.check_attention(machine), *forward.check_forward(machine)]
-    for finding in found:
-        expect(finding, SKIP, "torch is not installed")
+    results = [device.check_gpu(machine), device.check_compiler(machine)]
+    results += [device.check_attention(machine), *forward.check_forward(machine)]
+    for result in results:
+        expect(result, SKIP, "torch is not installed")
 
 
 def test_a_broken_torch_is_a_failure(machine, monkeypatch):
@@ -276,7 +295,7 @@ def test_no_gpu(no_gpu, machine, monkeypatch):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A GPU of which only the description is asked."""
+    """A GPU that has only a description."""
     card = SimpleNamespace(name="Fake", major=9, minor=0)
     memory = SimpleNamespace(free=70 << 30)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -303,7 +322,7 @@ def test_the_compiler_matters_on_a_gpu(gpu, machine):
     expect(device.check_compiler(machine), SKIP, "the CPU needs none")
     expect(device.check_compiler(auto), WARN, "neither gcc nor clang", "Install gcc")
     named = {**machine.environment, "CC": "mycc"}
-    expect(device.check_compiler(replaced(auto, environment=named)), WARN, "CC=mycc is not there")
+    expect(device.check_compiler(replaced(auto, environment=named)), WARN, "CC=mycc does not exist")
     add(machine, clang="")
     expect(device.check_compiler(auto), OK, "clang")
 
@@ -320,25 +339,25 @@ def test_attention(gpu, machine, monkeypatch):
 
 @pytest.fixture(scope="module")
 def expected():
-    components = forward.read_components(ROOT / forward.EMBEDDED)
+    components = forward.read_components(ROOT / forward.BUNDLED_SET)
     return forward.read_expectation(ROOT / forward.EXPECTATION, components)
 
 
 def test_the_forward_pass_gives_what_is_stored(machine):
-    (finding,) = forward.check_forward(machine)
-    expect(finding, OK, "compact-500 on cpu in fp32: vectors differ by ")
+    (result,) = forward.check_forward(machine)
+    expect(result, OK, "compact-500 on cpu in fp32: vectors differ by ")
 
 
 def test_another_set_must_agree_with_itself(machine):
-    given = replaced(machine, model_set=ROOT / forward.EMBEDDED)
-    (finding,) = forward.check_forward(given)
-    expect(finding, OK, "two passes agree to the last bit")
+    given = replaced(machine, model_set=ROOT / forward.BUNDLED_SET)
+    (result,) = forward.check_forward(given)
+    expect(result, OK, "two passes agree to the last bit")
 
 
 def shifted(value, gap):
     vectors = {name: rows.copy() for name, rows in value.vectors.items()}
     vectors["esm2"][1, 2] += gap
-    return forward.Forward(vectors, value.p_virus.copy())
+    return forward.ForwardResult(vectors, value.p_virus.copy())
 
 
 @pytest.mark.parametrize(
@@ -353,39 +372,41 @@ def shifted(value, gap):
     ],
 )
 def test_how_far_vectors_may_be(expected, gap, precision, near):
-    found = shifted(expected, gap)
+    actual = shifted(expected, gap)
     if near:
-        assert "cosine" in forward.compare(found, expected, precision)
+        assert "cosine" in forward.check_expected(actual, expected, precision)
     else:
-        with pytest.raises(InputError, match="too far from what is expected"):
-            forward.compare(found, expected, precision)
+        with pytest.raises(InputError, match="too far from the expected values"):
+            forward.check_expected(actual, expected, precision)
 
 
 def test_scores_count_too(expected):
-    other = forward.Forward(expected.vectors, expected.p_virus + np.float32(1e-3))
-    assert forward.compare(other, expected, "fp16")
+    other = forward.ForwardResult(expected.vectors, expected.p_virus + np.float32(1e-3))
+    assert forward.check_expected(other, expected, "fp16")
     with pytest.raises(InputError, match="scores by 1.0e-03"):
-        forward.compare(other, expected, "fp32")
+        forward.check_expected(other, expected, "fp32")
 
 
 def test_two_passes_that_differ(expected):
-    assert forward.repeat(expected, expected)
+    assert forward.check_equal(expected, expected)
     with pytest.raises(InputError, match="the GPU or its driver is faulty"):
-        forward.repeat(expected, shifted(expected, 1e-6))
+        forward.check_equal(expected, shifted(expected, 1e-6))
     with pytest.raises(InputError, match="not finite"):
-        forward.repeat(*[shifted(expected, np.inf)] * 2)
+        forward.check_equal(*[shifted(expected, np.inf)] * 2)
 
 
 def test_a_forward_pass_that_fails(machine, tmp_path, monkeypatch):
-    (finding,) = forward.check_forward(replaced(machine, model_set=tmp_path))
-    expect(finding, FAIL, "there is no modelset.json", "Copy or fetch the model set again")
+    (result,) = forward.check_forward(replaced(machine, model_set=tmp_path))
+    expect(result, FAIL, "there is no modelset.json", "Copy or fetch the model set again")
     monkeypatch.setattr(forward, "EXPECTATION", "nowhere.json")
     expect(next(forward.check_forward(machine)), FAIL, "cannot be read")
     stale = json.loads((ROOT / "assets/health/compact-500.json").read_text())
     stale["components"]["esm2"] = "0"
     (tmp_path / "stale.json").write_text(json.dumps(stale))
     monkeypatch.setattr(forward, "EXPECTATION", tmp_path / "stale.json")
-    expect(next(forward.check_forward(machine)), FAIL, "is of other files than the model set")
+    expect(
+        next(forward.check_forward(machine)), FAIL, "belongs to another version of the model set"
+    )
 
     def run_out(*_):
         raise RuntimeError("CUDA error: unspecified\nmore")
@@ -399,8 +420,8 @@ def test_a_forward_pass_that_fails(machine, tmp_path, monkeypatch):
 
 
 def test_the_report_and_its_exit_status(monkeypatch, capsys):
-    found = [Finding("a", OK, "fine"), Finding("b", WARN, "odd", "look")]
-    monkeypatch.setattr(checks, "CHECKS", (lambda machine: found, lambda machine: iter(())))
+    results = [CheckResult("a", OK, "fine"), CheckResult("b", WARN, "odd", "look")]
+    monkeypatch.setattr(checks, "CHECKS", (lambda machine: results, lambda machine: iter(())))
     assert main(["health"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "ok    a              fine",
@@ -408,7 +429,7 @@ def test_the_report_and_its_exit_status(monkeypatch, capsys):
         "                     -> look",
         "1 ok, 1 warn, 0 FAIL, 0 skip",
     ]
-    found.append(Finding("c", FAIL, "gone", "get it"))
+    results.append(CheckResult("c", FAIL, "gone", "get it"))
     assert main(["health", "--json"]) == 1
     rows = json.loads(capsys.readouterr().out)
     assert rows[-1] == {"check": "c", "status": "FAIL", "found": "gone", "remedy": "get it"}

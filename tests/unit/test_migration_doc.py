@@ -43,17 +43,17 @@ def test_the_tables_are_those_of_the_code():
     assert with_tables(DOCUMENT) == DOCUMENT, "run tools/write_migration_tables.py"
 
 
-def test_each_option_of_the_fork_is_taken_by_the_parser():
+def test_the_parser_has_each_option_of_the_fork():
     flags = {flag for option in OPTIONS for flag in option.flags}
     assert set(PREDICT.split()) <= flags
     assert flags - set(PREDICT.split()) == {"--model-set", "--pipeline"}
 
 
-def test_each_option_and_variable_stands_in_the_document():
+def test_each_option_and_variable_is_in_the_document():
     for option in OPTIONS:
         cells = ", ".join(f"`{flag}`" for flag in option.flags)
         row = next(line for line in DOCUMENT.splitlines() if line.startswith(f"| {cells}"))
-        assert f"| {option.fate} |" in row
+        assert f"| {option.support} |" in row
     for variable in VARIABLES:
         assert f"| `{variable.name}` | {variable.here} |" in DOCUMENT
 
@@ -63,7 +63,7 @@ def test_nothing_of_the_fork_is_left_out(words):
     assert [word for word in words.split() if word not in DOCUMENT] == []
 
 
-def test_what_a_text_promises_of_ours_exists():
+def test_parameters_and_files_in_the_text_exist():
     schema = (ROOT / "nextflow_schema.json").read_text()
     for name in set(re.findall(r"`--([a-z]+_[a-z_]+)", DOCUMENT)):
         assert f'"{name}": {{' in schema, name

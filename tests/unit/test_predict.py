@@ -25,7 +25,7 @@ exit ${FAKE_STATUS:-0}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A launch folder with `x.fa.gz`, and a nextflow on PATH that writes down its arguments."""
+    """A launch folder with `x.fa.gz`, and a nextflow on PATH that records its arguments."""
     for name in ("CUDA_VISIBLE_DEVICES", "NXF_OPTS", "NXF_CACHE_DIR", predict.MODEL_SET_VARIABLE,
                  places.PIPELINE_VARIABLE):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
@@ -43,7 +43,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def instead_of_exec(path, arguments, environment):
-    """Run a program in a child, and end as it ends."""
+    """Run a program in a child process, and exit with its status."""
     raise SystemExit(subprocess.run(arguments, executable=path, env=environment).returncode)
 
 
@@ -117,7 +117,7 @@ def test_threads_are_the_cpus_that_java_sees(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "option", [o for o in OPTIONS if o.fate == "no effect"], ids=lambda o: o.names
+    "option", [o for o in OPTIONS if o.support == "no effect"], ids=lambda o: o.names
 )
 def test_an_option_without_effect_says_so_and_why(folder, capfd, option):
     for flag in option.flags:
@@ -128,18 +128,15 @@ def test_an_option_without_effect_says_so_and_why(folder, capfd, option):
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
-def test_the_forks_variables_are_told(folder, capfd, monkeypatch, variable):
+def test_the_forks_variables_are_reported(folder, capfd, monkeypatch, variable):
     monkeypatch.setenv(variable.name, "false")
     assert seen() == []
     assert variable.name not in capfd.readouterr().err
     monkeypatch.setenv(variable.name, "true")
-    is_taken = variable.name == "VIRNUCPRO_DISABLE_FP16"
-    assert seen() == (["--precision", "fp32"] if is_taken else [])
-    told = "is set." if is_taken else "no effect here."
-    assert (
-        f"{variable.name}{' ' if is_taken else ': '}{told} {variable.here}"
-        in capfd.readouterr().err
-    )
+    is_supported = variable.name == "VIRNUCPRO_DISABLE_FP16"
+    assert seen() == (["--precision", "fp32"] if is_supported else [])
+    text = " is set." if is_supported else ": no effect here."
+    assert f"{variable.name}{text} {variable.here}" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -154,7 +151,7 @@ def test_the_forks_variables_are_told(folder, capfd, monkeypatch, variable):
         (["--gpus", "0", "-d", "1"], ["--gpus asks for GPU 0, another option for 1."]),
         (["--gpus", "0;1"], ["--gpus 0;1: give numbers with commas between"]),
         (["-d", "gpu"], ["-d/--device gpu: give auto, cpu, cuda, cuda:N or N."]),
-        (["-t", "0"], ["-t/--threads/--merge-threads 0: give at least 1."]),
+        (["-t", "0"], ["-t/--threads/--merge-threads 0: must be >= 1."]),
         (["-p", "m", "-c", "c"], ["-p/--model-path: refused.", "-c/--config: refused."]),
     ],
 )  # fmt: skip
@@ -168,7 +165,7 @@ def test_what_is_refused_starts_nothing(folder, capsys, options, words):
 @pytest.mark.parametrize(
     "input_file, words", [("y.fa", "y.fa: there is no such file"), (".", ".: is a folder")]
 )
-def test_an_input_that_is_no_file_is_refused(folder, capsys, input_file, words):
+def test_an_input_that_is_not_a_file_is_refused(folder, capsys, input_file, words):
     assert main(["predict", input_file]) == 2
     assert words in capsys.readouterr().err
 
@@ -189,7 +186,7 @@ def test_the_command_is_shown_as_a_shell_takes_it(folder, capfd):
     assert Path("seen.txt").read_text() == Path("before.txt").read_text()
 
 
-def test_the_model_set_is_the_options_or_the_variables_or_said_to_be_ours(
+def test_the_model_set_is_the_options_or_the_variables_or_the_bundled_one(
     folder, monkeypatch, capfd
 ):
     assert seen() == []
@@ -200,9 +197,9 @@ def test_the_model_set_is_the_options_or_the_variables_or_said_to_be_ours(
     assert seen("--model-set", "/sets/two") == ["--model_set", "/sets/two"]
 
 
-def test_results_of_another_run_are_not_mixed_with(folder, capsys):
+def test_results_of_another_run_are_not_mixed_with_new_ones(folder, capsys):
     Path("x_predictions").mkdir()
-    assert seen() == []  # an empty folder is nobody's
+    assert seen() == []  # an empty folder has no results
     Path("x_predictions/pipeline_info").mkdir()
     assert seen() == []  # that of a run which was refused at its start has no results
     Path("x_predictions/file").touch()
@@ -268,7 +265,7 @@ def test_the_forks_global_options_stand_before_the_command(folder):
 def test_the_pipeline_may_be_elsewhere(folder, monkeypatch, capsys, by):
     monkeypatch.setattr(places, "checkout", lambda: None)
     assert main(["predict", "x.fa.gz"]) == 2
-    assert "the pipeline is not here" in capsys.readouterr().err
+    assert "the pipeline is not found" in capsys.readouterr().err
     monkeypatch.setenv("VIRNUCPRO_PIPELINE", "/nowhere" if by == "option" else str(ROOT))
     options = ["--pipeline", str(ROOT)] if by == "option" else []
     assert seen(*options) == []

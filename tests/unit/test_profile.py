@@ -14,8 +14,15 @@ from virnucpro.engine import device as devices
 from virnucpro.engine.device import GpuMemoryError
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
-from virnucpro.measuring import sweep as sweep_module
-from virnucpro.measuring.sweep import Measured, Setting, Supply, first_settings, recommend, sweep
+from virnucpro.model_diagnostics import sweep as sweep_module
+from virnucpro.model_diagnostics.sweep import (
+    Measurement,
+    Setting,
+    Supply,
+    first_settings,
+    recommend,
+    sweep,
+)
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.models import esm2
 from virnucpro.models.tokenizers import EsmTokenizer
@@ -60,7 +67,7 @@ def test_threads_are_compared_first_and_then_budgets(engine, sequences, monkeypa
 
     def measure(engine, tokenizer, supply, setting, device):
         seen.append((setting.threads, setting.token_budget))
-        return Measured(setting, rates.get(seen[-1], 1.0), 0.1, 2.0)
+        return Measurement(setting, rates.get(seen[-1], 1.0), 0.1, 2.0)
 
     monkeypatch.setattr(sweep_module, "measure", measure)
     assert len(list(sweep(engine, TOKENIZER, sequences, CPU))) == len(seen)
@@ -72,13 +79,13 @@ def test_back_ends_that_a_gpu_has_are_compared(engine, monkeypatch):
     monkeypatch.setattr(
         sweep_module.attention, "why_not", lambda name, *_: "" if name in usable else "no"
     )
-    found = first_settings(engine, torch.device("cuda"))
-    assert found == [Setting("sdpa", 2048, 1), Setting("triton", 2048, 1)]
+    settings = first_settings(engine, torch.device("cuda"))
+    assert settings == [Setting("sdpa", 2048, 1), Setting("triton", 2048, 1)]
 
 
 def test_the_smallest_budget_near_the_best_is_recommended():
     rows = [
-        Measured(Setting(name, budget, threads), rate, 0, 2)
+        Measurement(Setting(name, budget, threads), rate, 0, 2)
         for name, budget, threads, rate in [
             ("sdpa", 1024, 1, 99.5),  # of another back end: it was not swept
             ("triton", 1024, 1, 97.9),
@@ -142,22 +149,22 @@ def test_the_command_prints_and_writes_what_the_pipeline_reads(folder, tmp_path,
         "encoder", "attention", "budget", "threads", "tokens/s", "peak", "GiB",
     ]  # fmt: skip
     assert f"--engine_profile {target}" in out
-    found = json.loads(target.read_text())
-    assert found["format"] == 1 and found["device_type"] == "cpu"
-    assert found["asked_precision"] == found["precision"] == "bf16"
+    profile = json.loads(target.read_text())
+    assert profile["format"] == 1 and profile["device_type"] == "cpu"
+    assert profile["asked_precision"] == profile["precision"] == "bf16"
     components = read_model_set(folder)
     for role in ("dnabert_s", "esm2"):
-        own = found["encoders"][role]
-        assert own["component_sha256"] == components.component(role).sha256
-        assert own["attention"] == "sdpa"
-        budgets = {row["token_budget"] for row in own["measured"]}
-        assert budgets == {1024, 2048, 4096, 8192} and own["token_budget"] in budgets
-        text = f"{role:10}recommended: attention sdpa, token budget {own['token_budget']}"
+        encoder = profile["encoders"][role]
+        assert encoder["component_sha256"] == components.component(role).sha256
+        assert encoder["attention"] == "sdpa"
+        budgets = {row["token_budget"] for row in encoder["measured"]}
+        assert budgets == {1024, 2048, 4096, 8192} and encoder["token_budget"] in budgets
+        text = f"{role:10}recommended: attention sdpa, token budget {encoder['token_budget']}"
         assert text in out
     assert [p.name for p in tmp_path.iterdir()] == ["profile.json"]
 
 
-def test_the_memory_that_ran_out_is_told():
+def test_the_memory_that_ran_out_is_reported():
     row = SimpleNamespace(setting=Setting("sdpa", 4096, 1), tokens_per_s=0.0, peak_gib=1.0)
     assert "no memory" in command._line("esm2", row)
 

@@ -108,11 +108,11 @@ def test_an_input_error_is_one_line_and_status_2(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["/x/bin/vnp_split.py"])
 
     def fail(args):
-        raise InputError("a.fa, record 3: is odd. Mend it.")
+        raise InputError("a.fa, record 3: is odd. Fix it.")
 
     assert run(fail, "--process", "P") == 2
     captured = capsys.readouterr()
-    assert captured.err == "vnp_split: error: a.fa, record 3: is odd. Mend it.\n"
+    assert captured.err == "vnp_split: error: a.fa, record 3: is odd. Fix it.\n"
     assert captured.out == "" and list(tmp_path.iterdir()) == []
 
 

@@ -1,1 +1,1 @@
-"""The `virnucpro` command: what is done around the pipeline, not inside its tasks."""
+"""The `virnucpro` command: everything around the pipeline. No task runs this."""

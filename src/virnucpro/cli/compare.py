@@ -1,11 +1,11 @@
-"""virnucpro compare: two result folders or tables, row by row; ours, the original's, the fork's."""
+"""virnucpro compare: compare two result folders or tables by id (this pipeline, original, fork)."""
 
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from virnucpro.comparison.compare import DifferingRows, SampleResult, compare_samples
+from virnucpro.comparison.compare import SampleResult, compare_samples, open_differing_rows
 from virnucpro.comparison.folders import Sample, find_samples
 from virnucpro.comparison.report import sample_lines
 from virnucpro.comparison.tables import LEVELS
@@ -14,10 +14,10 @@ from virnucpro.errors import InputError
 
 EXIT_DIFFERENT = 1
 DESCRIPTION = """\
-Compare two result folders or tables by id: ours, the original's and the fork's, in any mixture.
+Compare two result folders or tables by id. Each may be of this pipeline, the original or the fork.
 
 Exit status: 0 equal (same ids and labels, scores within the tolerance), 1 different, 2 cannot
-compare. Embeddings (ours, where both have them) are described and do not count. Tables in the same
+compare. Embeddings (of this pipeline) are described, but do not count. Tables in the same
 order are read side by side; others are sorted in the folder for temporary files (TMPDIR).
 """
 
@@ -26,7 +26,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Add the command."""
     parser = commands.add_parser(
         "compare",
-        help=__doc__.split(": ", 1)[1],
+        help="compare two result folders or tables by id",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,11 +52,13 @@ def run(args: argparse.Namespace) -> int:
     Raises: InputError when there is nothing to compare.
     """
     if not args.tolerance >= 0:
-        raise InputError(f"--tolerance {args.tolerance}: give 0 or more.")
+        raise InputError(f"--tolerance {args.tolerance}: must be >= 0.")
     a, b = find_samples(args.a), find_samples(args.b)
     equal = True
     with ExitStack() as stack:
-        rows = stack.enter_context(DifferingRows(args.export_csv)) if args.export_csv else None
+        rows = None
+        if args.export_csv:
+            rows = stack.enter_context(open_differing_rows(args.export_csv))
         for name, side_a, side_b in pair_samples(a, b):
             if side_a is None or side_b is None:
                 print(f"sample {name}: only in {'A' if side_b is None else 'B'}")
@@ -94,11 +96,11 @@ def pair_samples(
         yield name, a.get(name), b.get(name)
 
 
-def check_levels(result: SampleResult, wanted: list[str] | None) -> None:
-    """Refuse to call a sample equal when a level that was asked for, or any, is not in both."""
-    found = {level.level for level in result.levels}
-    missing = [level for level in wanted or [] if level not in found]
-    if missing or not found:
+def check_levels(result: SampleResult, requested: list[str] | None) -> None:
+    """Raise InputError unless both sides have every requested level, or at least one."""
+    compared = {level.level for level in result.levels}
+    missing = [level for level in requested or [] if level not in compared]
+    if missing or not compared:
         raise InputError(
             f"sample {result.name}: A and B do not both have a table per "
             f"{' or '.join(missing or LEVELS)}. Give folders that do, or other levels as --per."
@@ -106,11 +108,11 @@ def check_levels(result: SampleResult, wanted: list[str] | None) -> None:
 
 
 def print_embeddings(a: Sample, b: Sample) -> None:
-    """Print how far the embeddings lie apart, where both have them."""
-    for found in compare_embeddings(a.embeddings, b.embeddings):
+    """Print how far apart the embeddings are, where both sides have them."""
+    for result in compare_embeddings(a.embeddings, b.embeddings):
         print(
-            f"  embeddings {found.encoder}: {found.num_common} in both, {found.only_a} only in A, "
-            f"{found.only_b} only in B; max difference {found.max_gap:.2g}; cosine min "
-            f"{found.cosine_min:.9f} mean {found.cosine_mean:.9f}, less the mean of A: min "
-            f"{found.centred_min:.9f} mean {found.centred_mean:.9f}"
+            f"  embeddings {result.encoder}: {result.num_common} in both, {result.only_a} only in "
+            f"A, {result.only_b} only in B; max difference {result.max_gap:.2g}; cosine min "
+            f"{result.cosine_min:.9f} mean {result.cosine_mean:.9f}, less the mean of A: min "
+            f"{result.centred_min:.9f} mean {result.centred_mean:.9f}"
         )

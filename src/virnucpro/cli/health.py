@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from virnucpro.health.check_result import FAIL, OK, SKIP, WARN, CheckResult, Machine
 from virnucpro.health.checks import run_checks
-from virnucpro.health.finding import FAIL, OK, SKIP, WARN, Finding, Machine
 from virnucpro.migration.places import PIPELINE_VARIABLE, checkout, find_pipeline
 
 EXIT_FAILED = 1
@@ -33,18 +33,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     parser.add_argument(
         "--model-set", type=Path, metavar="DIR",
-        help="default: the embedded one, whose vectors are known",
+        help="default: the bundled one, whose vectors are known",
     )  # fmt: skip
     parser.add_argument(
         "--pipeline", type=Path, metavar="DIR",
-        help=f"checkout to check (default: {PIPELINE_VARIABLE}, else the library's own)",
+        help=f"checkout to check (default: {PIPELINE_VARIABLE}, else that of the library)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the checks find; return 0 or 1.
+    """Print the results of the checks; return 0 or 1.
 
     Raises: InputError when the named folder is not the pipeline.
     """
@@ -52,21 +52,21 @@ def run(args: argparse.Namespace) -> int:
     named = args.pipeline or os.environ.get(PIPELINE_VARIABLE)
     pipeline = find_pipeline(args.pipeline, os.environ) if named else checkout()
     machine = Machine(pipeline, args.device, args.model_set, os.environ, Path.cwd())
-    found: list[Finding] = []
-    for finding in run_checks(machine):
-        found.append(finding)
+    results: list[CheckResult] = []
+    for result in run_checks(machine):
+        results.append(result)
         if not args.json:
-            print_finding(finding)
-    counts = Counter(finding.status for finding in found)
+            print_result(result)
+    counts = Counter(result.status for result in results)
     if args.json:
-        print(json.dumps([asdict(finding) for finding in found], indent=2))
+        print(json.dumps([asdict(result) for result in results], indent=2))
     else:
         print(", ".join(f"{counts[status]} {status}" for status in (OK, WARN, FAIL, SKIP)))
     return EXIT_FAILED if counts[FAIL] else 0
 
 
-def print_finding(finding: Finding) -> None:
+def print_result(result: CheckResult) -> None:
     """Print one line, and one more for what to do."""
-    print(f"{finding.status:5} {finding.check:14} {finding.found}", flush=True)
-    if finding.remedy:
-        print(f"{'':20} -> {finding.remedy}", flush=True)
+    print(f"{result.status:5} {result.check:14} {result.found}", flush=True)
+    if result.remedy:
+        print(f"{'':20} -> {result.remedy}", flush=True)

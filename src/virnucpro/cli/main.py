@@ -1,4 +1,4 @@
-"""virnucpro: model sets, checks of an installation, and the door for users of the fork.
+"""virnucpro: model sets, checks of an installation, and the fork's options for the pipeline.
 
 The pipeline itself is `nextflow run`; its tasks are the scripts in bin/.
 """

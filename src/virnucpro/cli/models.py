@@ -8,7 +8,7 @@ COMMANDS = ("models_build", "models_check", "models_fetch", "models_list")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command and its sub-commands."""
+    """Add the command and its subcommands."""
     parser = commands.add_parser("models", help=__doc__.split(": ", 1)[1])
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:

@@ -1,11 +1,11 @@
-"""virnucpro models check: verify every file of a model set, and compute with it here.
+"""virnucpro models check: verify every file of a model set, and compute with it on this machine.
 
-Prints a line for each component and calibration. Exit status: 0 when all is well, 1 when one is
-not, or when this version does not have the frame rule of the set.
+Prints a line for each component and calibration. Exit status: 0 when all are well, 1 when one
+is not, or when this version does not have the frame rule of the set.
 
 --certify also compares the lower precisions that this device has with float32, on real frames and
-through the set's classifier, prints a table and keeps the figures in modelset.json. The pipeline
-takes --precision fp8 only from a set that is certified for it.
+through the set's classifier, prints a table and stores the figures in modelset.json. The pipeline
+accepts --precision fp8 only for a set that is certified for it.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from virnucpro.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from virnucpro.measuring.certify import Certificate
+    from virnucpro.model_diagnostics.certify import Certificate
     from virnucpro.model_sets.description import ModelSet
 
-# of the table: title, name of the figure, format
+# Columns of the table: title, key of the figure, format
 FIGURES = (
     ("cosine min", "cosine_min", "12.7f"),
     ("mean", "cosine_mean", "10.7f"),
@@ -36,7 +36,7 @@ FIGURES = (
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the sub-command."""
+    """Add the subcommand."""
     parser = commands.add_parser(
         "check",
         help="verify every file of a model set, and compute with it",
@@ -56,7 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Check the set; return 0 or 1."""
     from virnucpro.engine.device import choose_device
-    from virnucpro.measuring.component_check import check_components
+    from virnucpro.model_diagnostics.set_check import check_set
     from virnucpro.model_sets.description import read_model_set
 
     if args.frames and not args.certify:
@@ -64,18 +64,18 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("virnucpro.engine").setLevel(logging.WARNING)  # no progress of two frames
     model_set, device = read_model_set(args.set), choose_device(args.device)
     all_ok = True
-    for finding in check_components(model_set, device):
-        all_ok &= finding.ok
-        print(f"{'ok' if finding.ok else 'FAULT'}\t{finding.role}\t{finding.text}", flush=True)
+    for status in check_set(model_set, device):
+        all_ok &= status.ok
+        print(f"{'ok' if status.ok else 'FAULT'}\t{status.role}\t{status.text}", flush=True)
     if all_ok and args.certify:
         _certify(model_set, args.frames, device)
     return 0 if all_ok else 1
 
 
 def _certify(model_set: "ModelSet", path: Path | None, device: "torch.device") -> None:
-    """Measure, print, and keep what was found."""
-    from virnucpro.measuring.certify import certify
-    from virnucpro.measuring.real_frames import real_frames
+    """Measure the lower precisions, print the table, and store the figures in the set."""
+    from virnucpro.model_diagnostics.certify import certify
+    from virnucpro.model_diagnostics.real_frames import real_frames
     from virnucpro.model_sets.certificates import store_entries
 
     frames = real_frames(path, model_set.description["chunk_bp"][0])

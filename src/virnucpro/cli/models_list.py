@@ -1,4 +1,4 @@
-"""virnucpro models list: the model sets that some folders hold."""
+"""virnucpro models list: the model sets in some folders."""
 
 import argparse
 from pathlib import Path
@@ -7,11 +7,11 @@ from virnucpro.model_sets.listing import FOLDERS_VARIABLE, default_folders, list
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the sub-command."""
-    parser = commands.add_parser("list", help="print the model sets of some folders")
+    """Add the subcommand."""
+    parser = commands.add_parser("list", help="print the model sets in some folders")
     parser.add_argument(
         "folders", type=Path, nargs="*", metavar="FOLDER",
-        help=f"sets, or folders of sets; default: the embedded ones and ${FOLDERS_VARIABLE}",
+        help=f"sets, or folders of sets; default: the bundled ones and ${FOLDERS_VARIABLE}",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

@@ -20,7 +20,7 @@ NOT_OFFICIAL = (
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command. It takes all words as they are, since what follows `--` is nextflow's."""
+    """Add the command. It takes all words unparsed, since those after `--` go to nextflow."""
     parser = commands.add_parser(
         "predict", help=__doc__.split(": ", 1)[1], prefix_chars="\0", add_help=False
     )
@@ -29,7 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> NoReturn:
-    """Become nextflow, so that its signals and exit status are this command's.
+    """Replace this process by nextflow, so that signals and exit status are passed on.
 
     Raises: InputError before anything is started.
     """
@@ -47,18 +47,18 @@ def run(args: argparse.Namespace) -> NoReturn:
 
 
 def choose_model_set(launch: Launch) -> list[str]:
-    """Take the model set of the variable where none is given; return what to say about it."""
+    """Use the model set of the variable where no option names one; return messages about it."""
     if "model_set" in launch.parameters:
         return []
-    found = os.environ.get(MODEL_SET_VARIABLE)
-    if not found:
+    folder = os.environ.get(MODEL_SET_VARIABLE)
+    if not folder:
         return [NOT_OFFICIAL]
-    launch.set("model_set", os.path.abspath(found), MODEL_SET_VARIABLE)  # noqa: PTH100
-    return [f"model set: {found} (from {MODEL_SET_VARIABLE})"]
+    launch.set("model_set", os.path.abspath(folder), MODEL_SET_VARIABLE)  # noqa: PTH100
+    return [f"model set: {folder} (from {MODEL_SET_VARIABLE})"]
 
 
 def check_outdir(launch: Launch) -> list[str]:
-    """Find the run to resume; return what to say about it.
+    """Find the run to resume; return messages about it.
 
     Raises: InputError when another run's results would be mixed with this one's.
     """
@@ -71,7 +71,7 @@ def check_outdir(launch: Launch) -> list[str]:
         return [f"--resume: no run from this folder wrote {outdir}, so everything is computed."]
     if has_results(outdir) and not launch.force:
         raise InputError(
-            f"--output-dir {outdir}: is not empty. Continue that run with --resume, write over it "
+            f"--output-dir {outdir}: is not empty. Continue that run with --resume, overwrite it "
             "with --force, or name another folder."
         )
     return []

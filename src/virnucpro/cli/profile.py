@@ -1,8 +1,8 @@
-"""virnucpro profile: which token budget and attention embed fastest on this machine.
+"""virnucpro profile: find the fastest token budget and attention on this machine.
 
 Sweeps both encoders of a model set with real frames: a few seconds a setting, a few minutes in all.
-The file of -o is what the pipeline's --engine_profile reads. Give the precision that you run with:
-a profile of another one is refused.
+The pipeline's --engine_profile reads the file of -o. Give the precision that you run with: the
+pipeline refuses a profile of another one.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from virnucpro.errors import InputError
 
 if TYPE_CHECKING:
-    from virnucpro.measuring.sweep import Measured
+    from virnucpro.model_diagnostics.sweep import Measurement
 
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16", "fp8")  # engine.device, which needs torch
 
@@ -40,8 +40,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, write."""
     from virnucpro.engine.device import choose_device
-    from virnucpro.measuring.profile import Profile
-    from virnucpro.measuring.real_frames import real_frames
+    from virnucpro.model_diagnostics.profile import Profile
+    from virnucpro.model_diagnostics.real_frames import real_frames
     from virnucpro.model_sets.description import read_model_set
 
     if args.output and not args.output.absolute().parent.is_dir():
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _line(role: str, measured: "Measured") -> str:
+def _line(role: str, measured: "Measurement") -> str:
     setting = measured.setting
     rate = f"{measured.tokens_per_s:.0f}" if measured.tokens_per_s else "no memory"
     return (

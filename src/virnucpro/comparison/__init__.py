@@ -1,1 +1,1 @@
-"""Two runs beside each other: their tables, row by row, and their embeddings."""
+"""Compares two runs: their tables row by row, and their embeddings."""

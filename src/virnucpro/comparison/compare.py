@@ -1,19 +1,18 @@
 """Compares two tables of a level, and two samples level by level."""
 
 import csv
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from virnucpro.comparison.differences import BLOCK_PAIRS, TIE_ZONE, Differences
 from virnucpro.comparison.folders import Sample
 from virnucpro.comparison.matching import OrderDiffersError, Pair, by_id, in_lockstep
-from virnucpro.comparison.tables import LEVELS, Row, Table
+from virnucpro.comparison.tables import LEVELS, ResultTable, Row
+from virnucpro.files import atomic_write
 
 FRAME_SUFFIX_LENGTH = 2  # F1 to R3
 CSV_COLUMNS = (
@@ -24,7 +23,7 @@ CSV_COLUMNS = (
 
 @dataclass
 class LevelResult:
-    """What came of one level of a sample.
+    """The comparison of one level of a sample.
 
     Attributes:
         a, b: the tables; differences between them.
@@ -32,51 +31,39 @@ class LevelResult:
     """
 
     level: str
-    a: Table
-    b: Table
+    a: ResultTable
+    b: ResultTable
     differences: Differences
     same_order: bool
 
 
 @dataclass
 class SampleResult:
-    """What came of a sample: its levels, and levels that only one side has."""
+    """The comparison of a sample: its levels, and those that only one side has."""
 
     name: str
     levels: list[LevelResult] = field(default_factory=list)
-    lonely: dict[str, str] = field(default_factory=dict)  # level -> A or B
+    one_sided: dict[str, str] = field(default_factory=dict)  # level -> A or B
 
 
-class DifferingRows(AbstractContextManager["DifferingRows"]):
-    """The CSV of rows that differ; it gets its name when it is complete."""
+class DifferingRows:
+    """Writes the CSV of rows that differ."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it beside its target."""
-        self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._file = self._temporary.open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
+    def __init__(self, file: TextIO) -> None:
+        """Write the header."""
+        self._file = file
+        self._writer = csv.writer(file)
         self._writer.writerow(CSV_COLUMNS)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
-    ) -> None:
-        """Rename it, or drop it after an error."""
-        self._file.close()
-        if kind:
-            self._temporary.unlink()
-        else:
-            self._temporary.replace(self._path)
-
     def mark(self) -> int:
-        """Return a place to come back to."""
+        """Return a position to go back to."""
         self._file.flush()
         return self._file.tell()
 
-    def back_to(self, place: int) -> None:
+    def back_to(self, position: int) -> None:
         """Drop what was added since."""
         self._file.flush()
-        self._file.seek(place)
+        self._file.seek(position)
         self._file.truncate()
 
     def add(self, sample: str, level: str, pairs: Iterable[Pair]) -> None:
@@ -96,6 +83,16 @@ class DifferingRows(AbstractContextManager["DifferingRows"]):
             self._writer.writerow([sample, level, row.id, what, *labels, *shown])
 
 
+@contextmanager
+def open_differing_rows(path: Path) -> Iterator[DifferingRows]:
+    """Open a CSV file, which is written atomically."""
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        yield DifferingRows(file)
+
+
 def compare_samples(
     name: str,
     a: Sample,
@@ -103,57 +100,58 @@ def compare_samples(
     levels: Iterable[str],
     tolerance: float,
     limit: int,
-    rows: DifferingRows | None = None,
+    rows: DifferingRows | None,
 ) -> SampleResult:
     """Compare the tables that both sides have, in the order of LEVELS."""
     result = SampleResult(name)
     for level in (level for level in LEVELS if level in levels):
         table_a, table_b = a.tables.get(level), b.tables.get(level)
         if table_a and table_b:
-            found = compare_tables(name, table_a, table_b, tolerance, limit, rows)
+            compared = compare_tables(name, table_a, table_b, tolerance, limit, rows)
             if level == "chunk":
-                _score_flips(found.differences, a.tables.get("frame"), b.tables.get("frame"))
-            result.levels.append(found)
+                _score_flips(compared.differences, a.tables.get("frame"), b.tables.get("frame"))
+            result.levels.append(compared)
         elif table_a or table_b:
-            result.lonely[level] = "A" if table_a else "B"
+            result.one_sided[level] = "A" if table_a else "B"
     return result
 
 
 def compare_tables(
-    sample: str, a: Table, b: Table, tolerance: float, limit: int, rows: DifferingRows | None
+    sample: str,
+    a: ResultTable,
+    b: ResultTable,
+    tolerance: float,
+    limit: int,
+    rows: DifferingRows | None,
 ) -> LevelResult:
-    """Compare two tables in lockstep; where their order differs, begin again with them sorted."""
-    place = rows.mark() if rows else 0
-
-    def begin() -> tuple[Differences, Callable[[list[Pair]], None]]:
-        found = Differences(tolerance, limit, scored=a.scored and b.scored)
-
-        def count(pairs: list[Pair]) -> None:
-            differing = found.add(pairs)
-            if rows:
-                rows.add(sample, a.level, differing)
-
-        return found, count
-
-    found, count = begin()
+    """Compare two tables in lockstep; where their order differs, start again with them sorted."""
+    start = rows.mark() if rows else 0
     try:
+        differences = Differences(tolerance, limit, scored=a.scored and b.scored)
         for block in _blocks(in_lockstep(a, b)):
-            count(block)
+            _add(block, differences, rows, sample, a.level)
+        return LevelResult(a.level, a, b, differences, same_order=True)
     except OrderDiffersError:
         if rows:
-            rows.back_to(place)
-    else:
-        return LevelResult(a.level, a, b, found, same_order=True)
-    found, count = begin()
-    for block in _blocks(_ungrouped(by_id(a, b), found)):
-        count(block)
-    return LevelResult(a.level, a, b, found, same_order=False)
+            rows.back_to(start)
+    differences = Differences(tolerance, limit, scored=a.scored and b.scored)
+    for block in _blocks(_ungrouped(by_id(a, b), differences)):
+        _add(block, differences, rows, sample, a.level)
+    return LevelResult(a.level, a, b, differences, same_order=False)
 
 
-def _ungrouped(groups: Iterator[list[Pair]], found: Differences) -> Iterator[Pair]:
+def _add(
+    pairs: list[Pair], differences: Differences, rows: DifferingRows | None, sample: str, level: str
+) -> None:
+    differing = differences.add(pairs)
+    if rows:
+        rows.add(sample, level, differing)
+
+
+def _ungrouped(groups: Iterator[list[Pair]], differences: Differences) -> Iterator[Pair]:
     for group in groups:
         if len(group) > 1:
-            found.add_group(group)
+            differences.add_group(group)
         yield from group
 
 
@@ -162,10 +160,10 @@ def _blocks(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:
         yield block
 
 
-def _score_flips(found: Differences, *frames: Table | None) -> None:
-    """Look up how clear the flips of chunk tables without scores are, in the tables of frames."""
-    wanted = set(found.unscored_flips)
-    if not wanted or not all(frames):
+def _score_flips(differences: Differences, *frames: ResultTable | None) -> None:
+    """Look up how clear the flips of chunk tables without scores are, in the frame tables."""
+    chunks = set(differences.unscored_flips)
+    if not chunks or not all(frames):
         return
     clear: set[str] = set()
     for table in frames:
@@ -173,9 +171,9 @@ def _score_flips(found: Differences, *frames: Table | None) -> None:
         best: dict[str, tuple[float, float]] = {}
         for row in table.rows():
             chunk = row.id[:-FRAME_SUFFIX_LENGTH]
-            if chunk in wanted:
+            if chunk in chunks:
                 other, virus = best.get(chunk, (0.0, 0.0))
                 best[chunk] = max(other, row.other), max(virus, row.virus)
         clear |= {name for name, (o, v) in best.items() if abs(v - o) / 2 > TIE_ZONE}
-    found.num_clear_flips += len(clear)
-    found.unscored_flips = []
+    differences.num_clear_flips += len(clear)
+    differences.unscored_flips = []

@@ -1,4 +1,4 @@
-"""What two tables of a level have in common, counted in one pass over their pairs."""
+"""The differences between two tables of a level, counted in one pass over their pairs."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from virnucpro.comparison.matching import Pair
 from virnucpro.comparison.tables import Row
 
-TIE_ZONE = 0.01  # how far from the tie a score may lie where another device may decide otherwise
+TIE_ZONE = 0.01  # so close to the tie, another device may decide otherwise
 BLOCK_PAIRS = 1 << 15
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 NUM_BINS = 1 << 16
@@ -36,7 +36,7 @@ class Spread:
     """
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Start empty."""
         self.count = self.within = 0
         self.max = self.total = 0.0
         self.max_id = ""
@@ -60,11 +60,11 @@ class Spread:
         return self.total / max(self.count, 1)
 
     def quantile(self, share: float) -> float:
-        """Return the value that a share of the differences do not exceed."""
+        """Return the value that a share of the differences does not exceed."""
         if self._bins[0] >= share * self.count:
             return 0.0
-        found = int(np.searchsorted(self._bins.cumsum(), share * self.count))
-        edge = np.array([(found + 1) << 16], np.uint32).view(np.float32)[0]
+        index = int(np.searchsorted(self._bins.cumsum(), share * self.count))
+        edge = np.array([(index + 1) << 16], np.uint32).view(np.float32)[0]
         return min(float(edge), self.max)
 
 
@@ -74,15 +74,15 @@ class Differences:
     Attributes:
         only_a, only_b: ids without a partner; repeated_a, repeated_b: ids with more than one row.
         num_common: pairs; num_agreeing: those with the same label.
-        flips: pairs with different labels. num_clear_flips: those where a score of A or B lies
+        flips: pairs with different labels. num_clear_flips: those where a score of A or B is
             further than TIE_ZONE from the tie; unscored_flips: those without any score.
-        spread: of the larger difference of each pair; num_half_nan: pairs where one score is no
-            number.
+        spread: of the larger difference of each pair; num_half_nan: pairs where only one side
+            has NaN.
         scored: whether both tables have scores.
     """
 
     def __init__(self, tolerance: float, limit: int, *, scored: bool) -> None:
-        """Begin with none; `limit` ids and flips are named."""
+        """Start empty; `limit` ids and flips are named."""
         self.tolerance, self.limit, self.scored = tolerance, limit, scored
         self.only_a, self.only_b = Ids(limit), Ids(limit)
         self.repeated_a, self.repeated_b = Ids(limit), Ids(limit)
@@ -99,9 +99,9 @@ class Differences:
     @property
     def is_equal(self) -> bool:
         """Return whether ids and labels are the same, and scores within the tolerance."""
-        lonely = self.only_a.count + self.only_b.count
+        unmatched = self.only_a.count + self.only_b.count
         off = self.spread.count - self.spread.within + self.num_half_nan
-        return not (lonely or self.num_flips or off)
+        return not (unmatched or self.num_flips or off)
 
     def add(self, pairs: list[Pair]) -> list[Pair]:
         """Count some pairs; return those that differ."""
@@ -130,7 +130,7 @@ class Differences:
         return [pairs[i] for i in np.flatnonzero(flipped | off)]
 
     def _add_scores(self, pairs: list[tuple[Row, Row]]) -> NDArray[np.bool_]:
-        """Return which pairs differ by more than the tolerance, or are no number in one table."""
+        """Return which pairs differ by more than the tolerance, or are NaN in one table only."""
         scores_a = np.array([(a.other, a.virus) for a, _ in pairs], np.float32)
         scores_b = np.array([(b.other, b.virus) for _, b in pairs], np.float32)
         missing_a, missing_b = np.isnan(scores_a).any(axis=1), np.isnan(scores_b).any(axis=1)
@@ -152,7 +152,7 @@ class Differences:
             self.unscored_flips.append(a.id)
 
     def add_group(self, group: list[Pair]) -> None:
-        """Take note when the pairs of one id are several."""
+        """Count an id that has more than one row in a table."""
         for side, repeated in enumerate((self.repeated_a, self.repeated_b)):
             rows = [row for pair in group if (row := pair[side]) is not None]
             if len(rows) > 1:

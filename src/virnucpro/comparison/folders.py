@@ -1,4 +1,4 @@
-"""Which tables a folder of results holds: ours, the original's, the fork's or its container's."""
+"""Finds result tables in a folder of this pipeline, the original, the fork or its container."""
 
 import os
 import re
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from virnucpro.comparison.tables import CONSENSUS_ENDING, LEVELS, Table, open_table, recognise
+from virnucpro.comparison.tables import CONSENSUS_ENDING, LEVELS, ResultTable, open_table, recognise
 from virnucpro.errors import InputError
 
-DEPTH = 2  # <outdir>/<sample>/ of ours, {output}/{stem}_merged/ of the fork
+DEPTH = 2  # <outdir>/<sample>/ here, {output}/{stem}_merged/ in the fork
 FRAMES, CHUNKS = "prediction_results.txt", f"prediction_results{CONSENSUS_ENDING}"
 CONTIGS = "contigs.tsv"
 SKIPPED = ("work", "pipeline_info")
@@ -17,9 +17,9 @@ SKIPPED = ("work", "pipeline_info")
 
 @dataclass
 class Sample:
-    """The tables of one sample by level, and its embeddings (ours only)."""
+    """The tables of one sample by level, and its embeddings (of this pipeline only)."""
 
-    tables: dict[str, Table] = field(default_factory=dict)
+    tables: dict[str, ResultTable] = field(default_factory=dict)
     embeddings: list[Path] = field(default_factory=list)
 
 
@@ -41,17 +41,16 @@ def find_samples(path: Path) -> dict[str, Sample]:
                     f"{name}. Give the folder, or the file, of one of them."
                 )
             tables[table.level] = table
-    for name, sample in samples.items():
+    for sample in samples.values():
         folder = next(iter(sample.tables.values())).path.parent / "embeddings"
         sample.embeddings = sorted(folder.glob("*.h5"))
-        samples[name] = sample
     if not samples:
-        raise InputError(f"{path}: has no table of results. Give the output folder of a run.")
+        raise InputError(f"{path}: has no result table. Give the output folder of a run.")
     return samples
 
 
 def sample_name(folder: Path) -> str:
-    """Return a sample's name: of its folder, less what the original and the fork add."""
+    """Return the name of a folder's sample, without what the original and the fork append."""
     name = folder.resolve().name.removesuffix("_merged")
     return re.sub(r"_chunked\d+$", "", name)
 
@@ -64,12 +63,12 @@ def _folders(path: Path, depth: int) -> Iterator[Path]:
                 yield from _folders(Path(entry.path), depth - 1)
 
 
-def _tables(folder: Path) -> Iterator[tuple[str, Table]]:
-    """Yield sample and table for each one of a folder."""
+def _tables(folder: Path) -> Iterator[tuple[str, ResultTable]]:
+    """Yield sample name and table for each result table in a folder."""
     for file in (FRAMES, CHUNKS, CONTIGS):
         if (folder / file).is_file():
             yield sample_name(folder), open_table(folder / file)
-    # the container's: X.tsv, of a name that the user chose, and X_highestscore.csv
+    # the container writes X.tsv, whose name the user chose, and X_highestscore.csv
     for consensus in sorted(folder.glob(f"*{CONSENSUS_ENDING}")):
         if consensus.name == CHUNKS:
             continue

@@ -1,4 +1,4 @@
-"""The rows of two tables, side by side: in file order where that is the same, else sorted by id."""
+"""Pairs the rows of two tables: in file order where that is the same, else sorted by id."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from virnucpro.comparison.tables import Row, Table
+from virnucpro.comparison.tables import ResultTable, Row
 from virnucpro.errors import InputError
 
 Pair = tuple[Row | None, Row | None]  # a row of A and of B with the same id, or one alone
@@ -21,7 +21,7 @@ class OrderDiffersError(Exception):
     """The tables cannot be read in lockstep: compare them sorted."""
 
 
-def in_lockstep(a: Table, b: Table) -> Iterator[Pair]:
+def in_lockstep(a: ResultTable, b: ResultTable) -> Iterator[Pair]:
     """Yield pairs while both files have the same ids in the same order, in constant time a row.
 
     Memory: 8 bytes a row, to see whether an id repeats.
@@ -34,33 +34,33 @@ def in_lockstep(a: Table, b: Table) -> Iterator[Pair]:
         hashes.append(hash(row_a.id))
         yield row_a, row_b
     if len(hashes):
-        seen = np.frombuffer(hashes, np.int64)
-        if len(np.unique(seen)) < len(seen):
+        values = np.frombuffer(hashes, np.int64)
+        if len(np.unique(values)) < len(values):
             raise OrderDiffersError
 
 
-def by_id(a: Table, b: Table) -> Iterator[list[Pair]]:
+def by_id(a: ResultTable, b: ResultTable) -> Iterator[list[Pair]]:
     """Yield the pairs of each id, in the order of ids. Rows of a repeated id pair up in file order.
 
     Both tables are sorted on disk, in the folder for temporary files; memory is constant.
     """
-    left, right = _grouped(a), _grouped(b)
-    own, other = next(left, None), next(right, None)
-    while own or other:
-        take_a = bool(own and (not other or own[0] <= other[0]))
-        take_b = bool(other and (not own or other[0] <= own[0]))
-        rows_a = own[1] if own and take_a else []
-        rows_b = other[1] if other and take_b else []
+    groups_a, groups_b = _grouped(a), _grouped(b)
+    group_a, group_b = next(groups_a, None), next(groups_b, None)
+    while group_a or group_b:
+        take_a = bool(group_a and (not group_b or group_a[0] <= group_b[0]))
+        take_b = bool(group_b and (not group_a or group_b[0] <= group_a[0]))
+        rows_a = group_a[1] if group_a and take_a else []
+        rows_b = group_b[1] if group_b and take_b else []
         yield list(zip_longest(rows_a, rows_b))
-        own = next(left, None) if take_a else own
-        other = next(right, None) if take_b else other
+        group_a = next(groups_a, None) if take_a else group_a
+        group_b = next(groups_b, None) if take_b else group_b
 
 
-def _grouped(table: Table) -> Iterator[tuple[str, list[Row]]]:
+def _grouped(table: ResultTable) -> Iterator[tuple[str, list[Row]]]:
     return ((key, list(rows)) for key, rows in groupby(_sorted(table), key=attrgetter("id")))
 
 
-def _sorted(table: Table) -> Iterator[Row]:
+def _sorted(table: ResultTable) -> Iterator[Row]:
     """Yield the rows of a table sorted by code point, stable; `sort` does it outside the process.
 
     Raises: InputError when its disk is full.
@@ -77,11 +77,11 @@ def _sorted(table: Table) -> Iterator[Row]:
     ) as process:
         assert process.stdin and process.stdout
         try:
-            with process.stdin as stream:  # sort answers when it has read all
+            with process.stdin as stream:  # sort writes when it has read all
                 for row in table.rows():
                     stream.write(f"{row.id}\t{row.label}\t{row.other!r}\t{row.virus!r}\n")
         except BrokenPipeError:
-            pass  # its exit status tells
+            pass  # see its exit status
         else:
             for line in process.stdout:
                 name, label, other, virus = line.split("\t")
@@ -89,5 +89,5 @@ def _sorted(table: Table) -> Iterator[Row]:
     if process.returncode:
         raise InputError(
             f"{table.path}: cannot be sorted in {folder} (see above). Set TMPDIR to a folder with "
-            "more room than the table takes."
+            "more free space than the table takes."
         )

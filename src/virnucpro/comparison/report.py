@@ -12,56 +12,57 @@ def sample_lines(result: SampleResult) -> Iterator[str]:
     yield f"sample {result.name}"
     for level in result.levels:
         yield from _level_lines(level)
-    for name, side in result.lonely.items():
+    for name, side in result.one_sided.items():
         yield f"  {name}: only {side} has such a table"
 
 
 def _level_lines(level: LevelResult) -> Iterator[str]:
-    found = level.differences
-    rows_a = found.num_common + found.only_a.count
-    rows_b = found.num_common + found.only_b.count
+    differences = level.differences
+    rows_a = differences.num_common + differences.only_a.count
+    rows_b = differences.num_common + differences.only_b.count
     order = "same order" if level.same_order else "other order, or repeated ids"
     yield f"  {level.level}: {level.a.path} and {level.b.path}"
-    yield f"    rows: {rows_a} in A, {rows_b} in B, {found.num_common} in both ({order})"
+    yield f"    rows: {rows_a} in A, {rows_b} in B, {differences.num_common} in both ({order})"
     for text, ids in (
-        ("only in A", found.only_a),
-        ("only in B", found.only_b),
-        ("ids that repeat in A", found.repeated_a),
-        ("ids that repeat in B", found.repeated_b),
+        ("only in A", differences.only_a),
+        ("only in B", differences.only_b),
+        ("ids that repeat in A", differences.repeated_a),
+        ("ids that repeat in B", differences.repeated_b),
     ):
         if ids.count:
             yield f"    {text}: {_named(ids)}"
-    yield f"    labels: {found.num_agreeing} of {found.num_common} agree"
-    yield from _score_lines(level, found)
-    if found.num_flips:
-        yield from _flip_lines(found)
-    yield f"    {'equal' if found.is_equal else 'DIFFERENT'}"
+    yield f"    labels: {differences.num_agreeing} of {differences.num_common} agree"
+    yield from _score_lines(level, differences)
+    if differences.num_flips:
+        yield from _flip_lines(differences)
+    yield f"    {'equal' if differences.is_equal else 'DIFFERENT'}"
 
 
-def _score_lines(level: LevelResult, found: Differences) -> Iterator[str]:
-    if not found.scored:
+def _score_lines(level: LevelResult, differences: Differences) -> Iterator[str]:
+    if not differences.scored:
         sides = [name for name, table in (("A", level.a), ("B", level.b)) if table.scored]
         yield f"    scores: not compared, {'only ' + sides[0] if sides else 'neither'} has them"
         return
-    spread = found.spread
+    spread = differences.spread
     if spread.count:
         quantiles = ", ".join(f"{100 * q:g} % {spread.quantile(q):.2g}" for q in QUANTILES)
         top = f" ({spread.max_id})" if spread.max else ""
         yield f"    score differences: max {spread.max:.2g}{top}, mean {spread.mean:.2g}"
-        yield f"    {quantiles}; within {found.tolerance:g}: {spread.within} of {spread.count}"
-    if found.num_half_nan:
-        yield f"    no number in one of them only: {found.num_half_nan}"
+        within = f"within {differences.tolerance:g}: {spread.within} of {spread.count}"
+        yield f"    {quantiles}; {within}"
+    if differences.num_half_nan:
+        yield f"    NaN in one of them only: {differences.num_half_nan}"
 
 
-def _flip_lines(found: Differences) -> Iterator[str]:
-    clear = f"{found.num_clear_flips} of them further than {TIE_ZONE} from the tie"
-    if found.unscored_flips:
-        clear += f", {len(found.unscored_flips)} of unknown scores"
-    yield f"    other labels: {found.num_flips}, {clear}"
-    for a, b in found.flips:
+def _flip_lines(differences: Differences) -> Iterator[str]:
+    clear = f"{differences.num_clear_flips} of them further than {TIE_ZONE} from the tie"
+    if differences.unscored_flips:
+        clear += f", {len(differences.unscored_flips)} of unknown scores"
+    yield f"    other labels: {differences.num_flips}, {clear}"
+    for a, b in differences.flips:
         yield f"      {a.id}: A {_scored(a)}, B {_scored(b)}"
-    if found.num_flips > len(found.flips):
-        yield f"      and {found.num_flips - len(found.flips)} more (--export-csv has all)"
+    if num_more := differences.num_flips - len(differences.flips):
+        yield f"      and {num_more} more (--export-csv has all)"
 
 
 def _scored(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Embeddings of two runs of this pipeline, compared by id."""
+"""Compares the embeddings of two runs of this pipeline by id."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ ENCODERS = ("dnabert_s", "esm2")
 
 @dataclass(frozen=True)
 class VectorResult:
-    """How far two sets of embeddings lie apart.
+    """The differences between two sets of embeddings.
 
     Attributes:
         num_common: ids in both; only_a, only_b: ids in one.
-        max_gap: largest absolute difference of a number.
+        max_gap: largest absolute difference of an element.
         cosine_min, cosine_mean: of the vectors as they are.
-        centred_min, centred_mean: with the mean of A taken from both, which all vectors share.
+        centred_min, centred_mean: after the mean of A, which all vectors share, is subtracted.
     """
 
     encoder: str
@@ -47,8 +47,7 @@ def compare_embeddings(a: Sequence[Path], b: Sequence[Path]) -> Iterator[VectorR
 
 
 def _compare_encoder(encoder: str, a: list[Path], b: list[Path]) -> VectorResult:
-    place = {name: (file, row) for file in b for row, name in enumerate(_ids(file))}
-    num_b = len(place)
+    rows_of_b = {name: (file, row) for file in b for row, name in enumerate(_ids(file))}
     total, count, num_a = np.zeros(0), 0, 0
     for file in a:
         vectors = _vectors(file)
@@ -56,11 +55,11 @@ def _compare_encoder(encoder: str, a: list[Path], b: list[Path]) -> VectorResult
         num_a += len(vectors)
     mean = total / max(num_a, 1)
     max_gap, plain, centred = 0.0, [], []
-    for rows_a, rows_b in _matched(a, place):
+    for rows_a, rows_b in _matched(a, rows_of_b):
         if rows_a.shape[1] != rows_b.shape[1]:
             raise InputError(
                 f"{a[0].parent} and {b[0].parent}: {encoder} vectors have {rows_a.shape[1]} and "
-                f"{rows_b.shape[1]} numbers. They are of different models."
+                f"{rows_b.shape[1]} elements. They are of different models."
             )
         count += len(rows_a)
         max_gap = max(max_gap, float(np.abs(rows_a - rows_b).max()))
@@ -68,26 +67,26 @@ def _compare_encoder(encoder: str, a: list[Path], b: list[Path]) -> VectorResult
         centred.append(_cosines(rows_a - mean, rows_b - mean))
     cosines = [np.concatenate(parts) if parts else np.array([np.nan]) for parts in (plain, centred)]
     return VectorResult(
-        encoder, count, num_a - count, num_b - count, max_gap,
+        encoder, count, num_a - count, len(rows_of_b) - count, max_gap,
         float(cosines[0].min()), float(cosines[0].mean()),
         float(cosines[1].min()), float(cosines[1].mean()),
     )  # fmt: skip
 
 
 def _matched(
-    a: list[Path], place: dict[str, tuple[Path, int]]
+    files: list[Path], rows_of_b: dict[str, tuple[Path, int]]
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Yield rows of A, float64 [n, d], and those of B with the same ids."""
-    held: tuple[Path | None, NDArray[np.float64]] = (None, np.zeros((0, 0)))
-    for file in a:
+    file_b, vectors_b = None, np.zeros((0, 0))
+    for file in files:
         vectors = _vectors(file)
-        found = [(row, *place[name]) for row, name in enumerate(_ids(file)) if name in place]
-        for other in dict.fromkeys(path for _, path, _ in found):
-            if held[0] != other:
-                held = (other, _vectors(other))
-            own = [row for row, path, _ in found if path == other]
-            theirs = [row for _, path, row in found if path == other]
-            yield vectors[own], held[1][theirs]
+        pairs = [(i, *rows_of_b[name]) for i, name in enumerate(_ids(file)) if name in rows_of_b]
+        for path in dict.fromkeys(path for _, path, _ in pairs):
+            if file_b != path:
+                file_b, vectors_b = path, _vectors(path)
+            rows = [(row_a, row_b) for row_a, other, row_b in pairs if other == path]
+            rows_a, rows_b = np.array(rows).T
+            yield vectors[rows_a], vectors_b[rows_b]
 
 
 def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,5 +110,5 @@ def _dataset(file: Path, name: str) -> NDArray[np.generic]:
         with h5py.File(file, "r") as stream:
             data: NDArray[np.generic] = stream[name][()]
     except (OSError, KeyError) as error:
-        raise InputError(f"{file}: is no file of embeddings ({error}).") from error
+        raise InputError(f"{file}: is not an embeddings file ({error}).") from error
     return data

@@ -1,1 +1,1 @@
-"""Checks of an installation on this machine: one function each, which says what it found."""
+"""Checks of an installation on this machine: one function each, which returns its results."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from virnucpro.health.check_result import CheckResult, Machine
 from virnucpro.health.device import check_attention, check_compiler, check_gpu
-from virnucpro.health.finding import Finding, Machine
 from virnucpro.health.forward import check_forward
 from virnucpro.health.places import check_folders, check_locale, check_shared_memory
 from virnucpro.health.programs import (
@@ -12,12 +12,12 @@ from virnucpro.health.programs import (
     check_nextflow,
     check_slurm,
 )
-from virnucpro.health.software import check_library, check_packages, check_python
+from virnucpro.health.software import check_installed_library, check_packages, check_python
 
-CHECKS: tuple[Callable[[Machine], Finding | Iterable[Finding]], ...] = (
+CHECKS: tuple[Callable[[Machine], CheckResult | Iterable[CheckResult]], ...] = (
     check_python,
     check_packages,
-    check_library,
+    check_installed_library,
     check_java,
     check_nextflow,
     check_locale,
@@ -32,8 +32,8 @@ CHECKS: tuple[Callable[[Machine], Finding | Iterable[Finding]], ...] = (
 )
 
 
-def run_checks(machine: Machine) -> Iterator[Finding]:
-    """Yield what each check finds, as it is found."""
+def run_checks(machine: Machine) -> Iterator[CheckResult]:
+    """Yield the results of each check as it ends."""
     for check in CHECKS:
-        found = check(machine)
-        yield from [found] if isinstance(found, Finding) else found
+        results = check(machine)
+        yield from [results] if isinstance(results, CheckResult) else results

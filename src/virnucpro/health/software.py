@@ -1,93 +1,93 @@
 """Python, the packages and the library itself."""
 
 import platform
-import re
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 import virnucpro
-from virnucpro.health.finding import FAIL, OK, SKIP, WARN, Finding, Machine
+from virnucpro.health.check_result import FAIL, OK, SKIP, WARN, CheckResult, Machine
 
-FIRST_PYTHON = (3, 10)
-GPU_PACKAGES = ("torch", "tokenizers")
+MIN_PYTHON = (3, 10)
 SETUP = "Run `make setup` in the checkout, or use an image of `make images`."
-PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
 
 
-def check_python(machine: Machine) -> Finding:
+def check_python(machine: Machine) -> CheckResult:
     """Return whether this Python is new enough."""
     found = f"{platform.python_version()} ({sys.executable})"
-    if sys.version_info < FIRST_PYTHON:
-        return Finding("python", FAIL, found, "Install Python 3.10 or newer, then `make setup`.")
-    return Finding("python", OK, found)
+    if sys.version_info < MIN_PYTHON:
+        return CheckResult(
+            "python", FAIL, found, "Install Python 3.10 or newer, then `make setup`."
+        )
+    return CheckResult("python", OK, found)
 
 
-def check_packages(machine: Machine) -> Finding:
+def check_packages(machine: Machine) -> CheckResult:
     """Compare the installed packages with the locked ones."""
-    needed = [text for text in requires("virnucpro") or [] if "extra ==" not in text]
-    missing = [name for text in needed if installed(name := _name(text)) is None]
+    kind = "gpu" if installed_version("torch") else "cpu"
+    missing = [
+        package.name
+        for package in needed_here(requires("virnucpro") or [], extra=kind)
+        if installed_version(package.name) is None
+    ]
     if missing:
-        return Finding("packages", FAIL, f"{', '.join(missing)} not installed", SETUP)
+        return CheckResult("packages", FAIL, f"{', '.join(missing)} not installed", SETUP)
     if machine.pipeline is None:
-        return Finding("packages", SKIP, "no checkout here whose locked versions could be compared")
-    has_torch = installed("torch") is not None
-    lock = machine.pipeline / "containers" / ("gpu" if has_torch else "cpu") / "requirements.txt"
-    pins = locked_versions(lock.read_text())
-    found = {name: own for name in pins if (own := installed(name)) is not None}
+        return CheckResult("packages", SKIP, "there is no checkout whose lock could be compared")
+    lock = machine.pipeline / "containers" / kind / "requirements.txt"
+    locked = locked_versions(lock.read_text())
+    installed = {name: number for name in locked if (number := installed_version(name))}
     others = [
-        f"{name} {own} (locked: {' or '.join(sorted(pins[name]))})"
-        for name, own in found.items()
-        if own.split("+")[0] not in pins[name]
+        f"{name} {number} (locked: {locked[name]})"
+        for name, number in installed.items()
+        if number.split("+")[0] != locked[name]
     ]
     if others:
-        return Finding("packages", WARN, f"not the locked ones: {', '.join(others)}", SETUP)
-    lacking = [name for name in GPU_PACKAGES if installed(name) is None]
-    if lacking and has_torch:
-        return Finding("packages", FAIL, f"{', '.join(lacking)} not installed", SETUP)
-    kind = "with torch" if has_torch else "those of the CPU image"
-    return Finding("packages", OK, f"{len(found)} as locked, {kind}")
+        return CheckResult("packages", WARN, f"not the locked ones: {', '.join(others)}", SETUP)
+    return CheckResult("packages", OK, f"{len(installed)} as locked, those of the {kind} image")
 
 
-def check_library(machine: Machine) -> Finding:
-    """Compare the installed library with that of the checkout, which tasks insist on."""
-    own = Path(virnucpro.__file__).resolve().parent
+def check_installed_library(machine: Machine) -> CheckResult:
+    """Compare the installed library with that of the checkout: tasks refuse another one."""
+    installed = Path(virnucpro.__file__).resolve().parent
+    name = f"virnucpro {version('virnucpro')} at {installed}"
     if machine.pipeline is None:
         remedy = "Give the folder of the pipeline as --pipeline to compare with it."
-        return Finding("library", SKIP, f"virnucpro {version('virnucpro')} at {own}", remedy)
-    theirs = (machine.pipeline / "src/virnucpro").resolve()
-    if own == theirs:
-        return Finding(
-            "library", OK, f"virnucpro {version('virnucpro')}, that of {theirs.parents[1]}"
-        )
-    files = {path.relative_to(root) for root in (own, theirs) for path in root.rglob("*.py")}
-    changed = [path for path in files if _bytes(own / path) != _bytes(theirs / path)]
+        return CheckResult("library", SKIP, name, remedy)
+    checkout = (machine.pipeline / "src/virnucpro").resolve()
+    if installed == checkout:
+        return CheckResult("library", OK, f"{name}, which is the checkout's")
+    files = {
+        path.relative_to(root) for root in (installed, checkout) for path in root.rglob("*.py")
+    }
+    changed = [path for path in files if _bytes(installed / path) != _bytes(checkout / path)]
     if changed:
-        found = f"{own} differs from {theirs} in {len(changed)} files ({min(changed)})"
-        return Finding("library", FAIL, found, f"Tasks would refuse it. {SETUP}")
-    return Finding(
-        "library", OK, f"virnucpro {version('virnucpro')} at {own}, the same as {theirs}"
-    )
+        found = f"{installed} differs from {checkout} in {len(changed)} files ({min(changed)})"
+        return CheckResult("library", FAIL, found, f"Tasks would refuse it. {SETUP}")
+    return CheckResult("library", OK, f"{name}, the same as {checkout}")
 
 
-def locked_versions(text: str) -> dict[str, set[str]]:
-    """Return package -> versions of a requirements.txt; several, for several Pythons."""
-    pins: dict[str, set[str]] = {}
-    for name, number in PIN.findall(text):
-        pins.setdefault(name, set()).add(number)
-    return pins
+def needed_here(requirements: Iterable[str], extra: str = "") -> list[Requirement]:
+    """Return the requirements whose markers hold for this Python, platform and extra."""
+    parsed = map(Requirement, requirements)
+    return [r for r in parsed if r.marker is None or r.marker.evaluate({"extra": extra})]
 
 
-def installed(name: str) -> str | None:
-    """Return the installed version of a package."""
+def locked_versions(lock: str) -> dict[str, str]:
+    """Return package -> version that a requirements.txt locks for this Python and platform."""
+    lines = [line for line in lock.splitlines() if line[:1].isalnum()]  # not a comment
+    return {r.name: str(r.specifier).removeprefix("==") for r in needed_here(lines)}
+
+
+def installed_version(package: str) -> str | None:
+    """Return the installed version of a package, None without one."""
     try:
-        return version(name)
+        return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _name(requirement: str) -> str:
-    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -1,1 +1,1 @@
-"""For users of the fork: its options in, one `nextflow run` out."""
+"""For users of the fork: turns its options into one `nextflow run`."""

@@ -1,4 +1,4 @@
-"""From the words of a command line to a launch."""
+"""Parses a command line with the fork's options into a Launch."""
 
 import argparse
 import re
@@ -12,14 +12,14 @@ from virnucpro.migration.options import OPTIONS, VARIABLES, YES, Option, Origin
 DESCRIPTION = """\
 Run the pipeline on one file with the options of the fork (virnucpro-broad).
 
-The `nextflow run` line that they add up to is shown, then executed; its exit status comes back.
-What stands behind ` -- ` goes to nextflow as it is. docs/migration.md has the whole table.
+Prints the corresponding `nextflow run` command, executes it and returns its exit status.
+Everything after ` -- ` goes to nextflow unchanged. docs/migration.md has the whole table.
 """
 COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
 
 
 def predict_parser() -> argparse.ArgumentParser:
-    """Return the parser of the table of options; only what is given comes into the namespace."""
+    """Return the parser of the table of options; its namespace has only the given ones."""
     parser = argparse.ArgumentParser(
         prog="virnucpro predict",
         usage="virnucpro predict INPUT [options] [-- nextflow's own options]",
@@ -41,7 +41,7 @@ def predict_parser() -> argparse.ArgumentParser:
 
 def _add(group: "argparse._ArgumentGroup", option: Option) -> None:
     text = option.here.replace("`", "").replace("%", "%%")
-    text = text if option.fate == "taken" else f"({option.fate}) {text}"
+    text = text if option.support == "supported" else f"({option.support}) {text}"
     if option.value is None:
         group.add_argument(*option.flags, dest=option.names, action="store_true", help=text)
     else:
@@ -94,7 +94,7 @@ def read_arguments(
 def _input_file(text: str) -> str:
     """Return the absolute path of a file.
 
-    Raises: InputError when there is none.
+    Raises: InputError when it does not exist, or is a folder.
     """
     path = Path(text).absolute()
     if path.is_dir():
@@ -108,12 +108,12 @@ def _input_file(text: str) -> str:
 
 
 def _stem(text: str) -> str:
-    """Return the name of a file without its ending; the fork left `.fa` of `x.fa.gz`."""
+    """Return the name of a file without its ending; the fork kept `.fa` of `x.fa.gz`."""
     return Path(COMPRESSED.sub("", Path(text).name)).stem
 
 
 def globals_last(words: list[str]) -> list[str]:
-    """Return a command line with the fork's global options behind `predict`, where ours are."""
+    """Return a command line with the fork's global options moved behind `predict`."""
     values = {
         flag: option.value is not None
         for option in OPTIONS

@@ -1,4 +1,4 @@
-"""The `nextflow run` that options add up to, and what each kind of option does to it."""
+"""The `nextflow run` command, and the effects of options on it."""
 
 import os
 import re
@@ -15,15 +15,15 @@ CHUNK_LENGTHS = ("300", "500")  # of the fork's two classifiers
 
 @dataclass
 class Launch:
-    """A command that grows option by option.
+    """A command that is built option by option.
 
     Attributes:
-        before: options of nextflow itself, which stand before `run`.
+        before: options of nextflow itself, which go before `run`.
         after: options of `nextflow run`, which begin with one dash.
         parameters: of the pipeline, without their two dashes; None: the pipeline's default.
         environment: variables to set.
-        pipeline: its folder, where one was named.
-        resume, force: whether the results folder may have something in it, and why.
+        pipeline: its folder, where an option names one.
+        resume, force: why the results folder need not be empty.
     """
 
     before: list[str] = field(default_factory=list)
@@ -39,9 +39,9 @@ class Launch:
 
         Raises: InputError when another option has given it a different one.
         """
-        found = self.parameters.setdefault(name, value)
-        if found != value:
-            raise InputError(f"{flag} asks for --{name} {value}, another option for {found}.")
+        current = self.parameters.setdefault(name, value)
+        if current != value:
+            raise InputError(f"{flag} asks for --{name} {value}, another option for {current}.")
 
     def arguments(self, nextflow: str, pipeline: Path) -> list[str]:
         """Return the whole command."""
@@ -50,16 +50,16 @@ class Launch:
         return [nextflow, *self.before, "run", str(pipeline), *self.after, *options]
 
     def shell_line(self, arguments: list[str]) -> str:
-        """Return the command as a shell reads it, with the variables in front."""
+        """Return the command with its variables as a line for a shell."""
         variables = [f"{name}={shlex.quote(text)}" for name, text in self.environment.items()]
         return " ".join([*variables, shlex.join(arguments)])
 
 
-Effect = Callable[[Launch, Any, str], None]  # launch, value, the option as it was written
+Effect = Callable[[Launch, Any, str], None]  # launch, value, names of the option
 
 
 def parameter(name: str, value: str | None = None) -> Effect:
-    """Return what sets a parameter, to a fixed value or to the option's."""
+    """Return an effect that sets a parameter to a fixed value, or to that of the option."""
 
     def effect(launch: Launch, given: Any, flag: str) -> None:
         launch.set(name, str(given) if value is None else value, flag)
@@ -92,7 +92,7 @@ def device(launch: Launch, given: str, flag: str) -> None:
 
 
 def gpus(launch: Launch, given: str, flag: str) -> None:
-    """Let the run see these GPUs only, and no CPU take their place."""
+    """Let the run use these GPUs only, and never the CPU instead."""
     if not re.fullmatch(r"\d+(,\d+)*", given):
         raise InputError(f"{flag} {given}: give numbers with commas between, such as 0,1.")
     launch.set("device", "cuda", flag)
@@ -100,27 +100,27 @@ def gpus(launch: Launch, given: str, flag: str) -> None:
 
 
 def _show_gpus(launch: Launch, numbers: str, flag: str) -> None:
-    found = launch.environment.setdefault("CUDA_VISIBLE_DEVICES", numbers)
-    if found != numbers:
-        raise InputError(f"{flag} asks for GPU {numbers}, another option for {found}.")
+    current = launch.environment.setdefault("CUDA_VISIBLE_DEVICES", numbers)
+    if current != numbers:
+        raise InputError(f"{flag} asks for GPU {numbers}, another option for {current}.")
     launch.environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # so that N is nvidia-smi's
 
 
 def threads(launch: Launch, given: int, flag: str) -> None:
-    """Show Nextflow so many CPUs: its limits and its local tasks follow."""
+    """Limit the CPUs that Java sees, and so those of all local tasks together."""
     if given < 1:
-        raise InputError(f"{flag} {given}: give at least 1.")
+        raise InputError(f"{flag} {given}: must be >= 1.")
     options = [os.environ.get("NXF_OPTS", ""), f"-XX:ActiveProcessorCount={given}"]
     launch.environment["NXF_OPTS"] = " ".join(options).strip()
 
 
 def before(*words: str) -> Effect:
-    """Return what adds words, and the value of an option that has one, before `run`."""
+    """Return an effect that adds words, and the option's value if it has one, before `run`."""
     return lambda launch, given, flag: launch.before.extend(_with_value(words, given))
 
 
 def after(*words: str) -> Effect:
-    """Return what adds words to the options of `nextflow run`."""
+    """Return an effect that adds words, likewise, to the options of `nextflow run`."""
     return lambda launch, given, flag: launch.after.extend(_with_value(words, given))
 
 
@@ -129,7 +129,7 @@ def _with_value(words: tuple[str, ...], given: Any) -> list[str]:
 
 
 def pipeline(launch: Launch, given: str, flag: str) -> None:
-    """Name the folder of the pipeline."""
+    """Set the folder of the pipeline."""
     launch.pipeline = Path(given)
 
 
@@ -139,5 +139,5 @@ def resume(launch: Launch, given: bool, flag: str) -> None:
 
 
 def force(launch: Launch, given: bool, flag: str) -> None:
-    """Write over the results of another run."""
+    """Overwrite the results of another run."""
     launch.force = True

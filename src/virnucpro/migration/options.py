@@ -1,4 +1,4 @@
-"""The one table of options: the parser, the mapping, the messages and the documentation.
+"""The table of the fork's options: source of the parser, the mapping, messages and documentation.
 
 Facts about the fork: its main branch at a8d3e4b, its container's wrapper, newest stored version.
 """
@@ -13,9 +13,9 @@ from virnucpro.migration.launch import Effect
 
 
 class Origin(Enum):
-    """Who has an option."""
+    """The program that an option comes from."""
 
-    OURS = "Ours"
+    THIS = "This command's own"
     PREDICT = "The fork's `predict`"
     GLOBAL = "The fork's global options"
     CONTAINER = "The container's wrapper"
@@ -23,14 +23,14 @@ class Origin(Enum):
 
 @dataclass(frozen=True)
 class Option:
-    """An option and what becomes of it.
+    """An option of the fork and its counterpart here.
 
     Attributes:
-        flags: as they are written; the last one names it.
-        here: what it is here, or why it has no effect, or what to do instead; a sentence or two.
-        effect: None: it has no effect.
-        value: name of its value; None: it is a switch.
-        refused: it would be wrong to go on without it.
+        flags: all its spellings.
+        here: its counterpart, why it has no effect, or what to do instead; a sentence or two.
+        effect: None for an option without effect.
+        value: name of its value; None for a switch.
+        refused: whether to refuse it, since ignoring it would give wrong results.
     """
 
     flags: tuple[str, ...]
@@ -47,23 +47,23 @@ class Option:
         return "/".join(self.flags)
 
     @property
-    def fate(self) -> str:
-        """Return in a word what becomes of it."""
+    def support(self) -> str:
+        """Return "supported", "no effect" or "refused"."""
         if self.refused:
             return "refused"
-        return "taken" if self.effect else "no effect"
+        return "supported" if self.effect else "no effect"
 
 
 def absolute(text: str) -> str:
-    """Return a path that begins with a slash, so that Nextflow reads no number or option in it."""
+    """Return an absolute path, so that Nextflow does not take it for a number or an option."""
     return str(Path(text).absolute())
 
 
-def _ours(flag: str, here: str, effect: Effect) -> Option:
-    return Option((flag,), Origin.OURS, here, effect, "DIR", absolute)
+def _own(flag: str, here: str, effect: Effect) -> Option:
+    return Option((flag,), Origin.THIS, here, effect, "DIR", absolute)
 
 
-def _taken(
+def _supported(
     flags: str,
     here: str,
     effect: Effect,
@@ -74,7 +74,7 @@ def _taken(
     return Option(tuple(flags.split()), origin, here, effect, value, parse)
 
 
-def _idle(
+def _ignored(
     flags: str,
     here: str,
     value: str | None = None,
@@ -89,115 +89,113 @@ def _refused(flags: str, here: str, value: str, origin: Origin = Origin.PREDICT)
 
 
 BATCHES = (
-    "The tokens of a batch follow from the model and the GPU's memory, and are halved when memory "
-    "runs out."
+    "The number of tokens in a batch depends on the model and the GPU's memory, and is halved when "
+    "memory runs out."
 )
 RESUMING = (
-    "Every task is known by a digest of its inputs: --resume repeats nothing that is done, and "
-    "nothing is taken over unchecked."
+    "Every task is identified by a digest of its inputs: --resume repeats nothing that is done, "
+    "and reuses nothing unchecked."
 )
 FEEDING = "One thread prepares batches while the GPU computes; there are no loader processes."
-OWN_ENGINE = (
-    "There is no older code to go back to; every path is compared with the authors' own in the "
-    "tests."
+SINGLE_ENGINE = (
+    "There is no older code to fall back to; the tests compare every path with the authors' code."
 )
 
 OPTIONS = (
-    _ours(
+    _own(
         "--model-set",
-        "`--model_set DIR`: what `virnucpro models` made. Default: the variable "
-        "VIRNUCPRO_MODEL_SET, else the embedded compact set.",
+        "`--model_set DIR`, from `virnucpro models`. Default: the variable VIRNUCPRO_MODEL_SET, "
+        "else the bundled compact set.",
         launch.parameter("model_set"),
     ),
-    _ours(
+    _own(
         "--pipeline",
         "Folder of the pipeline. Default: the variable VIRNUCPRO_PIPELINE, else the checkout "
         "that this command is installed from.",
         launch.pipeline,
     ),
-    _taken(
+    _supported(
         "-m --model-type",
-        "`--chunk_length 300` or `500`: refused by the pipeline when the model set was not "
-        "trained on it. `custom` is refused: build a model set. Without -m and -e the set's "
-        "own length.",
+        "`--chunk_length 300` or `500`, which the pipeline refuses when the model set was not "
+        "trained on it. `custom` is refused: build a model set. Default: the length of the set.",
         launch.model_type,
         "300|500|custom",
     ),
     _refused(
         "-p --model-path",
-        "A classifier is part of a model set, and a pickle is never simply loaded. Build a "
-        "set of it with `virnucpro models build --classifier FILE`, then give --model-set.",
+        "A classifier is part of a model set, and pickles are never loaded unchecked. Build a set "
+        "with `virnucpro models build --classifier FILE`, then give --model-set.",
         "FILE",
     ),
-    _taken(
+    _supported(
         "-e --expected-length",
-        "`--chunk_length N`. Must agree with -m; to use a set with a length that it was not "
-        "trained on, leave -m out and add `-- --allow_chunk_length_mismatch`.",
+        "`--chunk_length N`. Must agree with -m. To use a set with a length that it was not "
+        "trained on, omit -m and add `-- --allow_chunk_length_mismatch`.",
         launch.parameter("chunk_length"),
         "N",
         int,
     ),
-    _taken(
+    _supported(
         "-o --output-dir",
-        "`--outdir DIR`. Default: the input's name and `_predictions`, in the current folder. "
-        "One that exists is refused without --resume or --force, where the fork asked.",
+        "`--outdir DIR`. Default: the input's name and `_predictions`, in the current folder. A "
+        "folder with results is refused without --resume or --force, where the fork asked.",
         launch.parameter("outdir"),
         "DIR",
         absolute,
     ),
-    _taken(
+    _supported(
         "-d --device",
-        "`--device`; for cuda:N and N also the variable CUDA_VISIBLE_DEVICES=N. cuda fails "
-        "without a usable GPU, with the reason; it never falls back to the CPU.",
+        "`--device`; for cuda:N and N also the variable CUDA_VISIBLE_DEVICES=N. cuda fails without "
+        "a usable GPU, with the reason; it never falls back to the CPU.",
         launch.device,
         "auto|cpu|cuda|cuda:N|N",
     ),
-    _idle(
+    _ignored(
         "-b --batch-size",
-        "The classifier runs in blocks of 256 rows, always, so that scores do not depend on it.",
+        "The classifier always runs in blocks of 256 rows, so that scores do not depend on it.",
         "N",
     ),
-    _idle(
+    _ignored(
         "-w --num-workers", "CLASSIFY reads a shard at once; there are no loader processes.", "N"
     ),
-    _taken(
+    _supported(
         "-k --keep-intermediate",
-        "`--save_embeddings true`: the embeddings come to `<outdir>/<sample>/embeddings/`. "
+        "`--save_embeddings true`: writes embeddings to `<outdir>/<sample>/embeddings/`. "
         "Everything else stays in `work/` anyway, until you remove it.",
         launch.parameter("save_embeddings", "true"),
     ),
-    _taken(
+    _supported(
         "--resume",
-        "`-resume` of the last run that was started in this folder with the same output "
-        "folder; without one the run begins anew, and says so.",
+        "`-resume` of the last run that was started in this folder with the same output folder. "
+        "Without one, everything is computed, and a message says so.",
         launch.resume,
     ),
-    _taken(
+    _supported(
         "-f --force",
-        "Goes on although the output folder has something in it. Files of the same names are "
-        "replaced, others stay.",
+        "Continues although the output folder is not empty. Files of the same names are replaced, "
+        "others stay.",
         launch.force,
     ),
-    _taken(
+    _supported(
         "--no-progress",
         "`-ansi-log false`: one line for each task, no bars.",
         launch.after("-ansi-log", "false"),
     ),
-    _idle("--dnabert-batch-size", BATCHES, "N"),
-    _idle(
+    _ignored("--dnabert-batch-size", BATCHES, "N"),
+    _ignored(
         "--parallel",
-        "With several GPUs embedding tasks run side by side of themselves, one on each.",
+        "With several GPUs embedding tasks always run in parallel, one on each.",
     ),
-    _idle("--v1-fallback", OWN_ENGINE),
-    _idle("--v1-attention", OWN_ENGINE),
-    _taken(
+    _ignored("--v1-fallback", SINGLE_ENGINE),
+    _ignored("--v1-attention", SINGLE_ENGINE),
+    _supported(
         "--gpus",
         "The variable CUDA_VISIBLE_DEVICES, and `--device cuda`. The numbers are nvidia-smi's.",
         launch.gpus,
         "N,N",
     ),
-    _idle("--esm-batch-size", BATCHES, "N"),
-    _taken(
+    _ignored("--esm-batch-size", BATCHES, "N"),
+    _supported(
         "-t --threads --merge-threads",
         "The CPUs of this machine that all tasks together may use (Java's "
         "ActiveProcessorCount, in the variable NXF_OPTS). On a cluster the scheduler decides.",
@@ -205,32 +203,32 @@ OPTIONS = (
         "N",
         int,
     ),
-    _idle("--skip-checkpoint-validation", RESUMING),
-    _idle("--force-resume", f"Leave --resume out to compute everything anew. {RESUMING}"),
-    _idle("--dataloader-workers", FEEDING, "N"),
-    _idle("--pin-memory", FEEDING),
-    _idle(
+    _ignored("--skip-checkpoint-validation", RESUMING),
+    _ignored("--force-resume", f"Omit --resume to compute everything again. {RESUMING}"),
+    _ignored("--dataloader-workers", FEEDING, "N"),
+    _ignored("--pin-memory", FEEDING),
+    _ignored(
         "--expandable-segments",
-        "Batches have one size, so memory does not fragment. The variable "
-        "PYTORCH_CUDA_ALLOC_CONF still does what torch says.",
+        "Batches have one size, so memory does not fragment. The variable PYTORCH_CUDA_ALLOC_CONF "
+        "works as in torch.",
     ),
-    _idle("--cache-clear-interval", "Batches have one size, so nothing is to be cleared.", "N"),
-    _idle("--cuda-streams", FEEDING),
-    _idle("--no-cuda-streams", FEEDING),
-    _idle("--persistent-models", "A task loads its model once; small samples share a task."),
-    _idle("--no-persistent-models", "A task loads its model once; small samples share a task."),
-    _idle(
+    _ignored("--cache-clear-interval", "Batches have one size, so there is nothing to clear.", "N"),
+    _ignored("--cuda-streams", FEEDING),
+    _ignored("--no-cuda-streams", FEEDING),
+    _ignored("--persistent-models", "A task loads its model once; small samples share a task."),
+    _ignored("--no-persistent-models", "A task loads its model once; small samples share a task."),
+    _ignored(
         "-v --verbose",
         "Nextflow writes all details to .nextflow.log, and each task to its folder in `work/`.",
         origin=Origin.GLOBAL,
     ),
-    _taken(
+    _supported(
         "-q --quiet",
         "`nextflow -q`: results and errors only.",
         launch.before("-q"),
         origin=Origin.GLOBAL,
     ),
-    _taken(
+    _supported(
         "-l --log-file",
         "`nextflow -log FILE`: the log file, with all details.",
         launch.before("-log"),
@@ -239,24 +237,23 @@ OPTIONS = (
     ),
     _refused(
         "-c --config",
-        "The fork's YAML file is not read: its keys and what they are here stand in "
-        "docs/migration.md. Nextflow's own configuration goes behind two dashes: `-- -c "
-        "FILE`.",
+        "The fork's YAML file is not read: docs/migration.md has the counterpart of each key. "
+        "Configuration of Nextflow goes after two dashes: `-- -c FILE`.",
         "FILE",
         origin=Origin.GLOBAL,
     ),
-    _taken(
+    _supported(
         "--use-gpu",
         "`--device cuda`: fails without a usable GPU. In the wrapper it did nothing.",
         launch.parameter("device", "cuda"),
         origin=Origin.CONTAINER,
     ),
-    _taken(
+    _supported(
         "--no-gpu", "`--device cpu`.", launch.parameter("device", "cpu"), origin=Origin.CONTAINER
     ),
-    _idle(
+    _ignored(
         "--virnucpro-path",
-        "It named the fork's checkout. Ours is --pipeline.",
+        "It named the fork's checkout; see --pipeline.",
         "DIR",
         str,
         origin=Origin.CONTAINER,
@@ -266,28 +263,29 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Variable:
-    """An environment variable of the fork; `effect` happens when it is set to a word for yes."""
+    """An environment variable of the fork; its effect applies when it is set to one of YES."""
 
     name: str
     here: str
     effect: Effect | None = None
 
 
-YES = ("1", "true", "yes")  # in the fork's own spelling
+YES = ("1", "true", "yes")  # as in the fork
 VARIABLES = (
     Variable(
         "VIRNUCPRO_DISABLE_FP16",
-        "`--precision fp32`, the exact mode. In the fork it ended packed ESM-2 with a TypeError.",
+        "`--precision fp32`, the exact mode. In the fork, packed ESM-2 then failed with a "
+        "TypeError.",
         launch.parameter("precision", "fp32"),
     ),
     Variable(
         "VIRNUCPRO_DISABLE_PACKING",
-        "Batches are always packed; a packed sequence gives the bytes that it gives alone. In the "
-        "fork it made all proteins of a batch one.",
+        "Batches are always packed, and a packed sequence has the same vectors as alone. In the "
+        "fork it joined all proteins of a batch into one.",
     ),
-    Variable("VIRNUCPRO_V1_ATTENTION", OWN_ENGINE),
+    Variable("VIRNUCPRO_V1_ATTENTION", SINGLE_ENGINE),
     Variable(
         "VIRNUCPRO_VIRAL_CHECKPOINT_MODE",
-        "A task is what is done again after an interruption; `--shard_tokens` sets its size.",
+        "After an interruption, unfinished tasks are repeated; `--shard_tokens` sets their size.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Where the pipeline, its Nextflow and its last run are."""
+"""Finds the pipeline, its Nextflow and its last run."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ HISTORY_FIELDS = 7  # time, duration, run name, status, revision, session, comma
 
 
 def checkout() -> Path | None:
-    """Return the checkout that this library is installed from, if it is."""
+    """Return the checkout that this library is installed from, None without one."""
     folder = Path(virnucpro.__file__).resolve().parents[2]
     return folder if all((folder / part).exists() for part in PARTS) else None
 
@@ -28,13 +28,14 @@ def find_pipeline(named: Path | None, environment: Mapping[str, str]) -> Path:
     if named is None and environment.get(PIPELINE_VARIABLE):
         where, named = PIPELINE_VARIABLE, Path(environment[PIPELINE_VARIABLE])
     if named is None:
-        found = checkout()
-        if found is None:
+        folder = checkout()
+        if folder is None:
             raise InputError(
-                f"the pipeline is not here: {Path(virnucpro.__file__).parent} is no checkout of "
-                f"virnucpro-nf. Give its folder as --pipeline, or set {PIPELINE_VARIABLE}."
+                f"the pipeline is not found: {Path(virnucpro.__file__).parent} is not in a "
+                f"checkout of virnucpro-nf. Give its folder as --pipeline, or set "
+                f"{PIPELINE_VARIABLE}."
             )
-        return found
+        return folder
     missing = [part for part in PARTS if not (named / part).exists()]
     if missing:
         raise InputError(
@@ -44,7 +45,7 @@ def find_pipeline(named: Path | None, environment: Mapping[str, str]) -> Path:
 
 
 def find_nextflow(pipeline: Path) -> str:
-    """Return the nextflow that the pipeline's own tool finds.
+    """Return the nextflow that the pipeline's tools/find_nextflow.sh finds.
 
     Raises: InputError when it finds none.
     """
@@ -60,23 +61,23 @@ def find_nextflow(pipeline: Path) -> str:
 def last_session(outdir: str, environment: Mapping[str, str]) -> str | None:
     """Return the id of the last run from this folder that wrote `outdir`.
 
-    `-resume` alone takes the last run of the folder, whatever it was of, and then finds nothing.
+    `-resume` alone takes the last run of the folder, even one of another input.
     """
     history = Path(environment.get("NXF_CACHE_DIR") or ".nextflow") / "history"
-    written = [f" --outdir {quote}{outdir}{quote} " for quote in ("", "'", '"')]
+    options = [f" --outdir {quote}{outdir}{quote} " for quote in ("", "'", '"')]
     lines = history.read_text(errors="replace").splitlines() if history.exists() else []
     for line in reversed(lines):
         fields = line.split("\t", HISTORY_FIELDS - 1)
         command = f"{fields[-1]} "
-        if len(fields) == HISTORY_FIELDS and any(text in command for text in written):
+        if len(fields) == HISTORY_FIELDS and any(text in command for text in options):
             return fields[-2]
     return None
 
 
 def has_results(outdir: str) -> bool:
-    """Return whether there is something in a folder beside pipeline_info.
+    """Return whether a folder has anything besides pipeline_info.
 
-    A run that is refused at its start, for a wrong option say, leaves that one alone.
+    A run that is refused at its start, e.g. for a wrong option, leaves only that.
     """
     folder = Path(outdir)
     return folder.exists() and any(entry.name != "pipeline_info" for entry in os.scandir(folder))

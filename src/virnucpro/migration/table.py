@@ -1,31 +1,31 @@
-"""The tables of options and variables in docs/migration.md, from the one table in code."""
+"""Writes the tables of options and variables in docs/migration.md."""
 
 from collections.abc import Iterable, Iterator
 
 from virnucpro.migration.options import OPTIONS, VARIABLES, Option, Origin
 
-# Of the fork, but set by the program itself or by its test suite.
+# Variables of the fork that the program itself or its test suite sets.
 OTHER_VARIABLES = (
     (
         "CUDA_VISIBLE_DEVICES",
-        "Taken: embedding tasks lease one GPU each of those that it names; empty hides all.",
+        "Supported: each embedding task leases one of the GPUs that it names; empty hides all.",
     ),
-    ("PYTORCH_CUDA_ALLOC_CONF", "As torch has it; not needed, batches have one size."),
-    ("TOKENIZERS_PARALLELISM", "As the tokenizers library has it."),
+    ("PYTORCH_CUDA_ALLOC_CONF", "As in torch; not needed, since batches have one size."),
+    ("TOKENIZERS_PARALLELISM", "As in the tokenizers library."),
     (
         "BENCHMARK_DATA_SIZE, BENCHMARK_GPUS, BENCHMARK_OUTPUT_DIR, BENCHMARK_VANILLA, "
         "BENCHMARK_QUICK",
-        "None: they were never delivered to the fork's tests. Measurements are in bench/.",
+        "None: the fork's tests never received them. Measurements are in bench/.",
     ),
 )
 
 
 def options_text() -> str:
-    """Return one table for each origin."""
+    """Return a table of options for each origin."""
     parts = []
     for origin in Origin:
         rows = [_option_cells(option) for option in OPTIONS if option.origin is origin]
-        table = "\n".join(_table(("option", "here", "what becomes of it"), rows))
+        table = "\n".join(_table(("option", "support", "here"), rows))
         parts.append(f"### {origin.value}\n\n{table}")
     return "\n\n".join(parts)
 
@@ -38,7 +38,7 @@ def variables_text() -> str:
 
 
 def with_tables(document: str) -> str:
-    """Return a document with the tables between their marks renewed."""
+    """Return a document with the tables between its marks rewritten."""
     for mark, text in (("options", options_text()), ("variables", variables_text())):
         begin, end = f"<!-- {mark}: written by tools/write_migration_tables.py -->", "<!-- end -->"
         head, rest = document.split(begin)
@@ -49,7 +49,7 @@ def with_tables(document: str) -> str:
 def _option_cells(option: Option) -> tuple[str, ...]:
     flags = ", ".join(f"`{flag}`" for flag in option.flags)
     value = f" {option.value}" if option.value else ""
-    return f"{flags}{value}", option.fate, option.here
+    return f"{flags}{value}", option.support, option.here
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a check returns, and what it may know."""
+"""What a check takes and returns, and how it runs a program."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ PROGRAM_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of the report.
+class CheckResult:
+    """One line of the report; its fields are the keys of `virnucpro health --json`.
 
     Attributes:
         check: its name; status: ok, warn, FAIL or skip.
-        found: what there is; remedy: what to do about it, empty when nothing.
+        found: the state of what was checked; remedy: what to do about it, or empty.
     """
 
     check: str
@@ -30,7 +30,7 @@ class Machine:
 
     Attributes:
         pipeline: a checkout, None where there is none, as in an image.
-        device: auto, cpu or cuda. model_set: a folder; None: the embedded set.
+        device: auto, cpu or cuda. model_set: a folder; None: the bundled set.
         environment: variables; launch: the folder to run in.
     """
 
@@ -42,19 +42,15 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a program said; status None: it is missing, or did not answer in time."""
+class ProgramOutput:
+    """Exit status and output of a program; status None: it is missing, or timed out."""
 
     status: int | None
     text: str
 
 
-def ask(
-    command: Sequence[str | Path],
-    environment: Mapping[str, str],
-    timeout_s: float = PROGRAM_TIMEOUT_S,
-) -> Answer:
-    """Run a program and return what it printed, errors included."""
+def run_program(command: Sequence[str | Path], environment: Mapping[str, str]) -> ProgramOutput:
+    """Run a program; its output includes stderr."""
     try:
         done = subprocess.run(
             [str(word) for word in command],
@@ -63,11 +59,11 @@ def ask(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=timeout_s,
+            timeout=PROGRAM_TIMEOUT_S,
             env=dict(environment),
         )
     except OSError as error:
-        return Answer(None, f"cannot be run ({error.strerror})")
+        return ProgramOutput(None, f"cannot be run ({error.strerror})")
     except subprocess.TimeoutExpired:
-        return Answer(None, f"no answer in {timeout_s:g} s")
-    return Answer(done.returncode, done.stdout.strip())
+        return ProgramOutput(None, f"no answer in {PROGRAM_TIMEOUT_S:g} s")
+    return ProgramOutput(done.returncode, done.stdout.strip())

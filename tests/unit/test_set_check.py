@@ -14,7 +14,7 @@ from virnucpro import files
 from virnucpro.cli import main as cli
 from virnucpro.consensus.calibrator import Bin, Calibration, Rates, Temperature
 from virnucpro.errors import InputError
-from virnucpro.measuring.component_check import check_components
+from virnucpro.model_diagnostics.set_check import check_set
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.model_sets.digest import set_digest
 from virnucpro.models import component, esm2
@@ -22,7 +22,7 @@ from virnucpro.scoring.classifier import save_classifier
 from virnucpro.training.fit_calibration import write_calibration
 
 ROOT = Path(__file__).parents[2]
-EMBEDDED = ROOT / "models/compact-500"
+BUNDLED = ROOT / "models/compact-500"
 ENTRY = {"chunk_bp": 500, "frame_rule": "open", "file": "x", "sha256": "0" * 64}
 
 
@@ -35,8 +35,8 @@ def calibrate(folder, chunk_bp=500, frame_rule="longest_open"):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of the embedded set with the original's frame rule, uncalibrated."""
-    folder = shutil.copytree(EMBEDDED, tmp_path / "copy")
+    """A copy of the bundled set with the original's frame rule, uncalibrated."""
+    folder = shutil.copytree(BUNDLED, tmp_path / "copy")
     change(folder, lambda description: description.update(frame_rule="open", calibration=None))
     return folder
 
@@ -49,7 +49,7 @@ def change(folder, edit):
 
 
 def replace(folder, role, path):
-    """Make a file the component of a role, sum and all."""
+    """Make a file the component of a role, with its sha256."""
 
     def edit(description):
         entry = description["components"][role]
@@ -79,7 +79,7 @@ def flip_a_bit(path):
     [(flip_a_bit, "sha256 is .*, expected .*damaged"), (Path.unlink, "is missing")],
 )
 @pytest.mark.parametrize("role", ["dnabert_s", "tokenizer", "esm2", "classifier"])
-def test_a_damaged_component_fails_and_the_others_are_checked_still(
+def test_a_damaged_component_fails_and_the_others_are_still_checked(
     copy, capsys, damage, words, role
 ):
     damage(read_model_set(copy).component(role).path)
@@ -87,12 +87,11 @@ def test_a_damaged_component_fails_and_the_others_are_checked_still(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     (fault,) = [line for line in lines if line.startswith(f"FAULT\t{role}\t")]
-    (finding,) = [
-        f for f in check_components(read_model_set(copy), torch.device("cpu")) if f.role == role
-    ]
+    statuses = check_set(read_model_set(copy), torch.device("cpu"))
+    (status,) = [status for status in statuses if status.role == role]
     with pytest.raises(InputError, match=words):
-        raise InputError(finding.text)
-    assert finding.text in fault
+        raise InputError(status.text)
+    assert status.text in fault
 
 
 def test_weights_that_overflow_fail(copy, tmp_path, capsys):
@@ -124,7 +123,7 @@ def test_a_tokenizer_of_another_model_fails(copy, tmp_path, capsys):
     assert "its vocabulary is not that of the tokenizer (4095 tokens)" in capsys.readouterr().out
 
 
-def test_a_classifier_that_gives_no_numbers_fails(copy, tmp_path, capsys):
+def test_a_classifier_with_nan_scores_fails(copy, tmp_path, capsys):
     tensors = load_file(copy / "classifier.safetensors")
     tensors["output_layer.bias"][0] = float("nan")
     save_classifier(tmp_path / "bad.safetensors", tensors, takes_composition=True)
@@ -133,11 +132,11 @@ def test_a_classifier_that_gives_no_numbers_fails(copy, tmp_path, capsys):
     assert "its scores are not finite" in capsys.readouterr().out
 
 
-def test_a_classifier_that_takes_counts_unlike_what_is_described_fails(copy, tmp_path, capsys):
+def test_a_classifier_with_other_composition_features_than_described_fails(copy, tmp_path, capsys):
     save_classifier(tmp_path / "other", load_file(copy / "classifier.safetensors"))
     replace(copy, "classifier", tmp_path / "other")
     assert cli.main(["models", "check", str(copy), "--device", "cpu"]) == 1
-    assert "does not take a frame's counts, modelset.json says" in capsys.readouterr().out
+    assert "does not take composition features, modelset.json says" in capsys.readouterr().out
 
 
 def test_a_classifier_of_another_width_than_described_fails(copy, capsys):
@@ -166,7 +165,7 @@ def checked(folder, capsys):
 
 
 def replace_calibration(folder, file, edit):
-    """Edit the content of a calibration file, and mend its sum in modelset.json, upper case."""
+    """Edit the content of a calibration file, and update its sha256 in modelset.json, in upper case."""
     content = json.loads(file.read_text())
     edit(content)
     file.write_text(json.dumps(content))
@@ -190,7 +189,7 @@ def test_a_calibration_is_checked_after_the_components(copy, capsys):
     assert status == 1 and f"\t{file}: cannot be read (Is a directory)" in line
 
 
-def test_a_calibration_whose_sum_is_in_upper_case_passes(copy, capsys):
+def test_a_calibration_whose_sha256_is_in_upper_case_passes(copy, capsys):
     replace_calibration(copy, calibrate(copy), lambda content: None)
     status, (line,) = checked(copy, capsys)
     assert status == 0 and line.startswith("ok\t")
@@ -223,7 +222,7 @@ def test_a_calibration_of_other_components_or_chunks_fails(copy, capsys):
     assert "made for chunk_bp 500, the set has 300; min_residues 20, the set has 30. Cal" in line
 
 
-def test_a_frame_rule_that_we_do_not_have_fails(copy, capsys):
+def test_an_unknown_frame_rule_fails(copy, capsys):
     change(copy, lambda d: d.update(frame_rule={"rule": "longest"}))
     status, (line,) = checked(copy, capsys)
     assert status == 1
@@ -232,7 +231,7 @@ def test_a_frame_rule_that_we_do_not_have_fails(copy, capsys):
 
 def test_the_device_is_that_of_the_option(capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert cli.main(["models", "check", str(EMBEDDED), "--device", "cuda"]) == 2
+    assert cli.main(["models", "check", str(BUNDLED), "--device", "cuda"]) == 2
     assert "--device cuda: " in capsys.readouterr().err
 
 
@@ -258,7 +257,7 @@ def test_the_device_is_that_of_the_option(capsys, monkeypatch):
         (lambda d: d["components"]["esm2"].update(width=97), r"give 96 \+ 97 numbers a frame and counts 785, the classifier takes 977"),
     ],
 )  # fmt: skip
-def test_a_description_that_is_none_is_refused(copy, edit, words):
+def test_a_malformed_description_is_refused(copy, edit, words):
     change(copy, edit)
     with pytest.raises(InputError, match=words):
         read_model_set(copy)
@@ -269,7 +268,7 @@ def test_a_folder_without_a_set_is_refused(tmp_path, capsys):
     assert f"{tmp_path}: there is no modelset.json" in capsys.readouterr().err
 
 
-def test_the_list_shows_what_sets_are(copy, tmp_path, capsys):
+def test_the_list_describes_sets(copy, tmp_path, capsys):
     def from_published(description):
         digest = set_digest(description)
         now, before = {"model_set_digest": digest}, {"model_set_digest": "0", "passed": True}
@@ -283,13 +282,13 @@ def test_the_list_shows_what_sets_are(copy, tmp_path, capsys):
         description["components"]["dnabert_s"]["source"] = {"known_as": "DNABERT-S"}
 
     change(copy, from_published)
-    for name in ("broken", "lost"):
-        shutil.copytree(EMBEDDED, tmp_path / name)
+    for name in ("broken", "incomplete"):
+        shutil.copytree(BUNDLED, tmp_path / name)
     (tmp_path / "broken/modelset.json").write_text("{")
-    (tmp_path / "lost/esm2.safetensors").unlink()
+    (tmp_path / "incomplete/esm2.safetensors").unlink()
     (tmp_path / "no_set").mkdir()
-    assert cli.main(["models", "list", str(tmp_path), str(EMBEDDED)]) == 0
-    head, broken, copied, lost, embedded = capsys.readouterr().out.splitlines()
+    assert cli.main(["models", "list", str(tmp_path), str(BUNDLED)]) == 0
+    head, broken, copied, incomplete, bundled = capsys.readouterr().out.splitlines()
     assert head.split() == [
         "set",
         "chunk_bp",
@@ -311,8 +310,8 @@ def test_the_list_shows_what_sets_are(copy, tmp_path, capsys):
         copied.split()
         == f"compact-500 500 open 96 float16 96 float16 0.01 unknown: esm2 fp16,fp8 no {digest} {copy}".split()
     )
-    assert "missing: esm2" in lost
-    assert " known " in embedded and " no " in embedded and embedded.endswith(str(EMBEDDED))
+    assert "missing: esm2" in incomplete
+    assert " known " in bundled and " no " in bundled and bundled.endswith(str(BUNDLED))
 
 
 def listed(folder, capsys):
@@ -331,31 +330,33 @@ def test_the_list_shows_frame_rules_and_calibrations(copy, capsys):
 
 
 def test_the_list_shows_broken_calibrations_and_goes_on(copy, tmp_path, capsys):
-    names = ("damaged", "entry", "lost", "other")
+    names = ("damaged", "entry", "missing", "other")
     for name in names:
         shutil.copytree(copy, tmp_path / name)
         calibrate(tmp_path / name)
     file = "calibration-500-longest_open.json"
     (tmp_path / "damaged" / file).write_text("{}")
     change(tmp_path / "entry", lambda d: d["calibration"][0].pop("sha256"))
-    (tmp_path / "lost" / file).unlink()
+    (tmp_path / "missing" / file).unlink()
     change(tmp_path / "other", lambda d: d["components"]["esm2"].update(sha256="0" * 64))
-    good, damaged, entry, lost, other = listed(tmp_path, capsys)
+    good, damaged, entry, missing, other = listed(tmp_path, capsys)
     assert good.startswith("compact-500 ") and "not usable" not in good
-    for row, name in zip((damaged, entry, lost, other), names, strict=True):
+    for row, name in zip((damaged, entry, missing, other), names, strict=True):
         assert row.startswith(f"{name} ") and f"{tmp_path / name}: not usable: " in row
     of = "not usable: calibration for 500 bp, longest_open: "
     assert f"{of}{tmp_path}/damaged/{file}: sha256 is " in damaged
     assert "modelset.json: missing or not as docs/model_sets.md says: calibration.0.sha256" in entry
-    assert f"{of}{tmp_path}/lost/{file}: cannot be read (No such file or directory)." in lost
+    assert f"{of}{tmp_path}/missing/{file}: cannot be read (No such file or directory)." in missing
     assert "was made for another esm2" in other and other.endswith("Calibrate the model set again.")
 
 
-def test_the_list_looks_into_the_project_and_the_environment(copy, tmp_path, capsys, monkeypatch):
+def test_the_list_has_the_sets_of_the_project_and_the_environment(
+    copy, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setenv("VIRNUCPRO_MODELS", f"{tmp_path}:")
     assert cli.main(["models", "list"]) == 0
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
-        str(EMBEDDED.with_name("compact-300")), str(EMBEDDED), str(copy),
+        str(BUNDLED.with_name("compact-300")), str(BUNDLED), str(copy),
     ]  # fmt: skip
     monkeypatch.setenv("VIRNUCPRO_MODELS", str(tmp_path / "nowhere"))
     assert cli.main(["models", "list"]) == 2

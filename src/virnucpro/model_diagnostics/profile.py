@@ -1,4 +1,4 @@
-"""Sweeps both encoders of a model set, and writes what the pipeline's --engine_profile reads."""
+"""Sweeps both encoders of a model set, and writes the file for the pipeline's --engine_profile."""
 
 import json
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from virnucpro.engine.device import choose_precision
 from virnucpro.engine.embed_task import load_tokenizer
 from virnucpro.engine.load import load_engine
 from virnucpro.files import write_text
-from virnucpro.measuring.machine import device_name
-from virnucpro.measuring.real_frames import RealFrames
-from virnucpro.measuring.sweep import Measured, recommend, sweep
+from virnucpro.model_diagnostics.machine import device_name
+from virnucpro.model_diagnostics.real_frames import RealFrames
+from virnucpro.model_diagnostics.sweep import Measurement, recommend, sweep
 from virnucpro.model_sets.description import ModelSet
 
 FORMAT = 1  # workflows/engine.nf reads it
 
 
 class Profile:
-    """The sweep of a model set on a device, and what came of it."""
+    """The sweep of a model set on a device, and its recommendations."""
 
     def __init__(self, model_set: ModelSet, device: torch.device, precision: str) -> None:
-        """Begin.
+        """Start without measurements.
 
         Args:
-            precision: as asked for, "auto" or a name.
+            precision: the requested one, "auto" or a name.
         Raises: InputError for a precision that the device does not have.
         """
         self._model_set, self._device = model_set, device
@@ -46,11 +46,11 @@ class Profile:
             "date": date.today().isoformat(),
         }
 
-    def measure(self, role: str, frames: RealFrames) -> Iterator[Measured]:
-        """Yield what each setting gave for an encoder; its recommendation follows."""
-        part, file = self._model_set.component(role), self._model_set.component("tokenizer")
+    def measure(self, role: str, frames: RealFrames) -> Iterator[Measurement]:
+        """Yield the measurement of each setting for an encoder; then recommended() has its best."""
+        part, vocab = self._model_set.component(role), self._model_set.component("tokenizer")
         engine = load_engine(part.path, part.sha256, self._device, self._precision)
-        tokenizer = load_tokenizer(engine.encoder, self._device, file.path, file.sha256)
+        tokenizer = load_tokenizer(engine.encoder, self._device, vocab.path, vocab.sha256)
         sequences = frames.protein if role == "esm2" else frames.dna
         rows = []
         for measured in sweep(engine, tokenizer, sequences, self._device):
@@ -69,16 +69,16 @@ class Profile:
         }
 
     def recommended(self, role: str) -> dict[str, Any]:
-        """Return attention, token_budget, threads and rate of an encoder that was measured."""
+        """Return attention, token_budget, threads and rate of a measured encoder."""
         return self._encoders[role]
 
     def write(self, path: Path) -> None:
-        """Write the file, complete or not at all."""
+        """Write the file atomically."""
         text = json.dumps(self._head | {"encoders": self._encoders}, indent=2, sort_keys=True)
         write_text(path, text + "\n")
 
 
-def _flat(measured: Measured) -> dict[str, Any]:
+def _flat(measured: Measurement) -> dict[str, Any]:
     values = asdict(measured)
     setting: dict[str, Any] = values.pop("setting")
     return setting | values

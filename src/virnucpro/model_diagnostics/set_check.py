@@ -1,9 +1,8 @@
-"""Checks a model set on this machine: every hash, then a forward pass of each component.
+"""Checks a model set on this machine: hash and forward pass of each component, then its rules.
 
-Then its frame rule, which this version may not have, and its calibrations.
+The rules are its frame rule, which this version may not have, and its calibrations.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,51 +20,49 @@ from virnucpro.model_sets.rules import FRAME_RULES
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 from virnucpro.scoring.classifier import load_classifier
 
-# Made up, and of two lengths; what matters is that the same goes in twice.
+# Invented, of two lengths; it matters only that the same frames are embedded twice.
 DNA_FRAMES = ("ATGGCTAAACGTCTGGAAGATCCGTTTGGCAACTAC" * 4, "GATTACACCGGTNACG")
 PROTEIN_FRAMES = ("MAKRLEDPFGNYTWQHSVIC" * 3, "DYTGXM")
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
-class Finding:
-    """What the check of one component, rule or calibration found."""
+class PartStatus:
+    """Whether a component, frame rule or calibration works, and why."""
 
     role: str
     ok: bool
     text: str
 
 
-def check_components(model_set: ModelSet, device: torch.device) -> Iterator[Finding]:
-    """Yield a finding for each component and calibration, and for an unknown frame rule.
+def check_set(model_set: ModelSet, device: torch.device) -> Iterator[PartStatus]:
+    """Yield a status for each component and calibration, and for an unknown frame rule.
 
     Args:
         model_set: to check.
-        device: to load the encoders on, in the precision that `auto` means there.
+        device: to load the encoders on, in the precision that `auto` selects for it.
     """
     for component in model_set.components:
         try:
-            yield Finding(component.role, True, _check(component, model_set, device))
+            yield PartStatus(component.role, True, _check(component, model_set, device))
         except (InputError, GpuMemoryError) as error:
-            yield Finding(component.role, False, str(error))
+            yield PartStatus(component.role, False, str(error))
     if (rule := model_set.frame_rule.name) not in FRAME_RULES:
         remedy = "Update virnucpro, or run with --frame_rule open."
-        yield Finding("frame_rule", False, f"{rule}: this version does not have it. {remedy}")
+        yield PartStatus("frame_rule", False, f"{rule}: this version does not have it. {remedy}")
     for entry in model_set.calibrations:
         role = f"calibration for {entry}"
         try:
-            found = load_entry(model_set, entry)
+            calibration = load_entry(model_set, entry)
         except InputError as error:
-            yield Finding(role, False, str(error))
+            yield PartStatus(role, False, str(error))
         else:
-            yield Finding(role, True, f"{entry.file}, prior {found.viral_prior:g}")
+            yield PartStatus(role, True, f"{entry.file}, prior {calibration.viral_prior:g}")
 
 
 def _check(component: Component, model_set: ModelSet, device: torch.device) -> str:
-    """Return what is good about a component.
+    """Return a description of a component that works.
 
-    Raises: InputError for anything that is not.
+    Raises: InputError for one that does not.
     """
     _check_hash(component)
     match component.role:
@@ -113,31 +110,33 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
 def _check_hash(component: Component) -> None:
     if not component.path.exists():
         raise InputError(f"{component.path}: is missing. Copy it, or build the set again.")
-    found = identify(component.path).sha256
-    if found != component.sha256:
+    sha256 = identify(component.path).sha256
+    if sha256 != component.sha256:
         raise InputError(
-            f"{component.path}: sha256 is {found}, expected {component.sha256}. The file is "
+            f"{component.path}: sha256 is {sha256}, expected {component.sha256}. The file is "
             "damaged or another version: copy it again, or build the set again."
         )
 
 
 def _check_classifier(component: Component) -> str:
     classifier = load_classifier(component.path, component.sha256)
-    width, counts = component.entry["input_width"], component.entry.get("composition_features") or 0
+    width = component.entry["input_width"]
+    composition_width = component.entry.get("composition_features") or 0
     if classifier.input_width != width:
         raise InputError(
             f"{component.path}: takes {classifier.input_width} numbers a frame, modelset.json "
             f"says {width}. Build the set again."
         )
-    if classifier.takes_composition != (counts > 0):
+    if classifier.takes_composition != (composition_width > 0):
         takes = "takes" if classifier.takes_composition else "does not take"
         raise InputError(
-            f"{component.path}: {takes} a frame's counts, modelset.json says composition_features "
-            f"{counts}. Build the set again."
+            f"{component.path}: {takes} composition features, modelset.json says "
+            f"composition_features {composition_width}. Build the set again."
         )
     features = np.random.default_rng(0).normal(0, 0.2, (4, width)).astype(np.float32)
-    dna, protein, counted = np.split(features, [1, width - counts], axis=1)
-    scores = classifier.scores(dna, protein, counted if counts else None)
+    dna, protein, composition = np.split(features, [1, width - composition_width], axis=1)
+    scores = classifier.scores(dna, protein, composition if composition_width else None)
     if not np.isfinite(scores).all():
         raise InputError(f"{component.path}: its scores are not finite. Build the set again.")
-    return f"takes {width} numbers a frame" + (f", {counts} of them counts" if counts else "")
+    text = f"takes {width} numbers a frame"
+    return f"{text}, {composition_width} composition features" if composition_width else text

@@ -1,8 +1,8 @@
-"""Which attention back end and token budget embed fastest on this machine.
+"""Measures which attention back end and token budget embed fastest on this machine.
 
 First the back ends (on a CPU: numbers of threads) at the default budget, then budgets with the best
 of them. Each setting embeds real frames with the engine as a task does, once untimed and then for
-at least TIMED_S; of frames that are used again, letters are rotated, so that all stay different.
+at least TIMED_S. Frames that are used again are rotated, so that all sequences stay different.
 """
 
 import math
@@ -23,16 +23,16 @@ from virnucpro.models import attention
 from virnucpro.models.tokenizers import Tokenizer
 
 TIMED_S = 2.0
-GROWTH = 16  # most that a run grows by over the one before
-FILL = 0.98  # of its batches, so that the last one is as full as the others
+MAX_GROWTH = 16  # of a run over the previous one
+FILL = 0.98  # of the batches, so that the last one is as full as the others
 FACTORS = {"cuda": (1 / 8, 1 / 4, 1 / 2, 1, 2), "cpu": (1 / 2, 1, 2, 4)}  # of the default budget
-CLOSE = 0.02  # a rate this near the best is as good: timings differ by as much
+CLOSE = 0.02  # a rate this close to the best is as good: timings vary by as much
 GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is varied."""
+    """The options that are varied."""
 
     attention: str
     token_budget: int
@@ -40,12 +40,12 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a setting gave.
+class Measurement:
+    """Rate and memory of a setting.
 
     Attributes:
-        tokens_per_s: real tokens, filler not; 0 when memory ran out.
-        peak_gib: of the GPU's memory in this setting; on a CPU the process's highest so far.
+        tokens_per_s: without filler tokens; 0 when memory ran out.
+        peak_gib: of the GPU's memory in this setting; on a CPU the highest of the process so far.
         elapsed_s: of the timed run.
     """
 
@@ -57,10 +57,10 @@ class Measured:
 
 def sweep(
     engine: Engine, tokenizer: Tokenizer, sequences: Sequence[str], device: torch.device
-) -> Iterator[Measured]:
-    """Yield what each setting gave; the last ones are those that recommend() chooses from."""
+) -> Iterator[Measurement]:
+    """Yield the measurement of each setting, for recommend() to choose from."""
     supply = Supply(tokenizer, sequences)
-    best: Measured | None = None
+    best: Measurement | None = None
     for setting in first_settings(engine, device):
         measured = measure(engine, tokenizer, supply, setting, device)
         yield measured
@@ -74,7 +74,7 @@ def sweep(
         measured = measure(engine, tokenizer, supply, setting, device)
         yield measured
         if not measured.tokens_per_s:
-            return  # nor will a larger one fit
+            return  # a larger one will not fit either
 
 
 def first_settings(engine: Engine, device: torch.device) -> list[Setting]:
@@ -92,10 +92,10 @@ def first_settings(engine: Engine, device: torch.device) -> list[Setting]:
     return [Setting(name, budget, n) for name in names for n in threads]
 
 
-def recommend(measured: Sequence[Measured]) -> Measured:
-    """Return the smallest budget within CLOSE of the best, of the back end and threads of the best.
+def recommend(measured: Sequence[Measurement]) -> Measurement:
+    """Return the smallest budget within CLOSE of the best, with the best's back end and threads.
 
-    Raises: InputError when nothing fitted.
+    Raises: InputError when no setting fitted into memory.
     """
     best = max(measured, key=lambda m: m.tokens_per_s)
     if not best.tokens_per_s:
@@ -104,15 +104,15 @@ def recommend(measured: Sequence[Measured]) -> Measured:
         )
     best_budget = best.setting.token_budget
     same = [m for m in measured if replace(m.setting, token_budget=best_budget) == best.setting]
-    near = [m for m in same if m.tokens_per_s >= (1 - CLOSE) * best.tokens_per_s]
-    return min(near, key=lambda m: m.setting.token_budget)
+    close = [m for m in same if m.tokens_per_s >= (1 - CLOSE) * best.tokens_per_s]
+    return min(close, key=lambda m: m.setting.token_budget)
 
 
 class Supply:
-    """As many different sequences as a run needs, out of some."""
+    """Makes as many different sequences as a run needs out of a few."""
 
     def __init__(self, tokenizer: Tokenizer, sequences: Sequence[str]) -> None:
-        """Take real sequences, at least one."""
+        """Store real sequences, at least one."""
         self._sequences = sequences
         self._lengths = [len(ids) for ids in tokenizer.encode(sequences)]
 
@@ -132,8 +132,8 @@ class Supply:
 
 def measure(
     engine: Engine, tokenizer: Tokenizer, supply: Supply, setting: Setting, device: torch.device
-) -> Measured:
-    """Return what a setting gives, after a run that is not timed."""
+) -> Measurement:
+    """Return the measurement of a setting, after a run that is not timed."""
     is_gpu = device.type == "cuda"
     if is_gpu:
         torch.cuda.empty_cache()
@@ -150,16 +150,16 @@ def measure(
         except (GpuMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            return Measured(setting, 0.0, _peak_gib(device), 0.0)
+            return Measurement(setting, 0.0, _peak_gib(device), 0.0)
         if not is_warm:
             is_warm = True
             continue
         elapsed_s = time.perf_counter() - start
         tokens = int(result.distinct_num_tokens.sum())
         # whole rounds of all threads
-        growth = min(GROWTH, 1.2 * TIMED_S / elapsed_s)
+        growth = min(MAX_GROWTH, 1.2 * TIMED_S / elapsed_s)
         batches = setting.threads * math.ceil(batches / setting.threads * growth)
-    return Measured(setting, tokens / elapsed_s, _peak_gib(device), elapsed_s)
+    return Measurement(setting, tokens / elapsed_s, _peak_gib(device), elapsed_s)
 
 
 def _peak_gib(device: torch.device) -> float:

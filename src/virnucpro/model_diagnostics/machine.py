@@ -1,4 +1,4 @@
-"""The machine that was measured."""
+"""The name of the device that was measured."""
 
 import platform
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real open frames to measure with: of the user's files, or of the demo's contigs."""
+"""Real open frames to measure with: from the user's files or the demo's contigs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from virnucpro.sequences.translation import translate_chunks
 
 NUM_FRAMES = 2000
 DEMO = Path(__file__).resolve().parents[3] / "assets" / "demo"
-# Between windows of the demo's contigs, which have few chunks: no multiple of 3, so that each
-# window starts in another phase.
+# Between windows of the demo's contigs, which have few chunks. Not a multiple of 3, so that
+# neighbouring windows start in different phases.
 STEP_BP = 17
-TWINS = {".faa": ".fna", ".fna": ".faa"}
+SUFFIXES = (".faa", ".fna")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RealFrames:
     """Frames as DNA and as protein, in the same order.
 
     Attributes:
-        source: where they come from, for people.
+        source: where they come from, for messages.
     """
 
     source: str
@@ -32,28 +32,28 @@ class RealFrames:
     protein: list[str]
 
 
-def real_frames(path: Path | None, chunk_bp: int, count: int = NUM_FRAMES) -> RealFrames:
-    """Return up to `count` frames, spread evenly over the source.
+def real_frames(path: Path | None, chunk_bp: int) -> RealFrames:
+    """Return up to NUM_FRAMES frames, spread evenly over the source.
 
     Args:
-        path: X.faa or X.fna with the other beside it, same ids in the same order, as TRANSLATE
-            writes them; None for the demo's contigs.
+        path: X.faa or X.fna with the other beside it, same ids in the same order, as written by
+            TRANSLATE; None for the demo's contigs.
         chunk_bp: length of the windows that the demo's contigs are cut into.
-    Raises: InputError when the files are not there or do not belong together.
+    Raises: InputError when a file is missing, or the files do not belong together.
     """
     frames = _of_demo(chunk_bp) if path is None else _of_files(path)
     if not frames.dna:
-        raise InputError(f"{frames.source}: holds no frame. Give another file to --frames.")
-    places = np.linspace(0, len(frames.dna) - 1, min(count, len(frames.dna))).round().astype(int)
+        raise InputError(f"{frames.source}: has no frame. Give another file to --frames.")
+    rows = np.linspace(0, len(frames.dna) - 1, min(NUM_FRAMES, len(frames.dna))).round().astype(int)
     return RealFrames(
-        frames.source, [frames.dna[i] for i in places], [frames.protein[i] for i in places]
+        frames.source, [frames.dna[i] for i in rows], [frames.protein[i] for i in rows]
     )
 
 
 def _of_files(path: Path) -> RealFrames:
-    if path.suffix not in TWINS:
+    if path.suffix not in SUFFIXES:
         raise InputError(f"--frames {path}: the name must end in .faa or .fna.")
-    files = {suffix: path.with_suffix(suffix) for suffix in TWINS}
+    files = {suffix: path.with_suffix(suffix) for suffix in SUFFIXES}
     for file in files.values():
         if not file.exists():
             raise InputError(
@@ -63,7 +63,7 @@ def _of_files(path: Path) -> RealFrames:
     (dna_ids, dna), (protein_ids, protein) = read_frames(files[".fna"]), read_frames(files[".faa"])
     if dna_ids != protein_ids:
         raise InputError(
-            f"--frames {path}: {files['.fna'].name} and {files['.faa'].name} hold different "
+            f"--frames {path}: {files['.fna'].name} and {files['.faa'].name} have different "
             "frames. Give two files of one TRANSLATE task."
         )
     return RealFrames(str(path), dna, protein)
@@ -72,10 +72,10 @@ def _of_files(path: Path) -> RealFrames:
 def _of_demo(chunk_bp: int) -> RealFrames:
     contigs = sorted(DEMO.glob("contigs_*.fa.gz"))
     if not contigs:
-        raise InputError(f"{DEMO}: is not there in this installation. Give --frames.")
+        raise InputError(f"{DEMO}: does not exist in this installation. Give --frames.")
     windows = list(_windows(contigs, chunk_bp))
-    found = translate_chunks([str(n) for n in range(len(windows))], windows)
-    frames = [frame for chunk in found for frame in chunk.frames]
+    chunks = translate_chunks([str(n) for n in range(len(windows))], windows)
+    frames = [frame for chunk in chunks for frame in chunk.frames]
     return RealFrames("demo", [frame.dna for frame in frames], [frame.protein for frame in frames])
 
 

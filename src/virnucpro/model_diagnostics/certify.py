@@ -1,7 +1,8 @@
 """Compares lower precisions with float32 on a model set's own weights and real frames.
 
 Random weights hide what real ones show (single large activations, scores near the tie), so the
-figures of one set say little of another: they are measured here and kept in modelset.json.
+figures of one set say little about another: each set is measured, and stores its figures in
+modelset.json.
 """
 
 from collections.abc import Iterator
@@ -17,9 +18,9 @@ from virnucpro.engine.device import GpuMemoryError, is_out_of_memory
 from virnucpro.engine.embed_task import LIBRARY, embed_within_memory, load_tokenizer
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
-from virnucpro.measuring.machine import device_name
-from virnucpro.measuring.parity import score_measures, vector_measures
-from virnucpro.measuring.real_frames import RealFrames
+from virnucpro.model_diagnostics.machine import device_name
+from virnucpro.model_diagnostics.parity import score_measures, vector_measures
+from virnucpro.model_diagnostics.real_frames import RealFrames
 from virnucpro.model_sets.description import ModelSet
 from virnucpro.scoring.classifier import load_classifier
 from virnucpro.scoring.composition_features import composition_features
@@ -36,11 +37,11 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class Floor:
-    """The least that certifies a precision.
+    """The lowest figures that certify a precision.
 
     Attributes:
-        cosine, centred_cosine: smallest of all frames; see measuring.parity.
-        flip_share: of the frames outside the tie, labels that change.
+        cosine, centred_cosine: smallest of all frames; see model_diagnostics.parity.
+        flip_share: share of changed labels among the frames outside the tie, at most.
     """
 
     cosine: float
@@ -48,8 +49,8 @@ class Floor:
     flip_share: float
 
 
-# fp16, the default of a GPU, must be as good as exact: no label changes. Its rounding (2^-11)
-# leaves five nines. Centred vectors are shorter, by 50 in compact-500, and the same error so much
+# fp16, the default of a GPU, must change no label. Its rounding (2^-11) leaves a cosine of five
+# nines. Centred vectors are 50 times shorter in compact-500, which makes the same error relatively
 # larger. bf16 and fp8 (2^-8, 2^-4) are chosen for speed by people who accept one changed label in
 # 100; their centred cosines are reported, not judged.
 FLOORS = {
@@ -61,12 +62,12 @@ FLOORS = {
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was found for one encoder and precision.
+    """The measurement of one encoder in one precision.
 
     Attributes:
         role: "esm2" or "dnabert_s".
-        reason: why it cannot be computed here; then there is nothing else.
-        faults: where it stays below its floor, a sentence each.
+        reason: why it cannot be computed here; then faults and entry are empty.
+        faults: the figures below their floor, a sentence each.
         entry: for modelset.json: the figures and what they depend on.
     """
 
@@ -82,7 +83,7 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
 
     Scores come from the set's classifier, the other encoder's vectors in float32.
 
-    Raises: InputError for too few frames, and what float32 cannot compute either.
+    Raises: InputError for too few frames, and when float32 fails, too.
     """
     if len(frames.dna) < MIN_FRAMES:
         raise InputError(
@@ -90,13 +91,13 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
         )
     part = model_set.component("classifier")
     classifier = load_classifier(part.path, part.sha256)
-    counts = (
-        composition_features(frames.dna, frames.protein) if classifier.takes_composition else None
-    )
+    composition = None
+    if classifier.takes_composition:
+        composition = composition_features(frames.dna, frames.protein)
     sequences = {"dnabert_s": frames.dna, "esm2": frames.protein}
-    truth = {role: _vectors(model_set, role, sequences[role], device, "fp32")[0]
+    exact = {role: _vectors(model_set, role, sequences[role], device, "fp32")[0]
              for role in sequences}  # fmt: skip
-    true_scores = classifier.scores(truth["dnabert_s"], truth["esm2"], counts)[:, 1]
+    exact_scores = classifier.scores(exact["dnabert_s"], exact["esm2"], composition)[:, 1]
     shared = {
         "model_set_digest": model_set.digest,
         "device": device_name(device),
@@ -108,14 +109,14 @@ def certify(model_set: ModelSet, frames: RealFrames, device: torch.device) -> It
     for role in sequences:
         for precision in PRECISIONS[device.type, role]:
             try:
-                found, numerics = _vectors(model_set, role, sequences[role], device, precision)
-            except InputError as error:  # float32 went well, so it is the precision
+                vectors, numerics = _vectors(model_set, role, sequences[role], device, precision)
+            except InputError as error:  # due to the precision, since float32 worked
                 yield Certificate(role, precision, str(error), (), {})
                 continue
-            vectors = {**truth, role: found}
-            scores = classifier.scores(vectors["dnabert_s"], vectors["esm2"], counts)[:, 1]
-            figures = vector_measures(found, truth[role]) | score_measures(scores, true_scores)
-            faults = below(FLOORS[precision], figures)
+            both = {**exact, role: vectors}
+            scores = classifier.scores(both["dnabert_s"], both["esm2"], composition)[:, 1]
+            figures = vector_measures(vectors, exact[role]) | score_measures(scores, exact_scores)
+            faults = below_floor(FLOORS[precision], figures)
             entry = {
                 **shared, "passed": not faults, "faults": faults,
                 "figures": figures, "numerics": numerics,
@@ -144,14 +145,14 @@ def _vectors(
     return result.vectors, engine.numerics
 
 
-def below(floor: Floor, figures: dict[str, float | int]) -> list[str]:
-    """Return where figures are below a floor, a sentence each."""
+def below_floor(floor: Floor, figures: dict[str, float | int]) -> list[str]:
+    """Return the figures that are below a floor, a sentence each."""
     faults = [
-        f"{name.replace('_', ' ')} is {figures[name]:.6f}, below {least}"
-        for name, least in (
+        f"{name.replace('_', ' ')} is {figures[name]:.6f}, below {minimum}"
+        for name, minimum in (
             ("cosine_min", floor.cosine), ("centred_cosine_min", floor.centred_cosine),
         )
-        if not figures[name] >= least
+        if not figures[name] >= minimum
     ]  # fmt: skip
     flips, count = figures["flips_outside_tie"], figures["outside_tie"]
     if flips > floor.flip_share * count:
