@@ -256,6 +256,8 @@ def test_a_folder_without_a_sound_set_is_refused(tmp_path):
     with pytest.raises(InputError, match="there is no modelset.json"):
         write_calibration(tmp_path, fit(synthetic(400)), 500, "open")
     (tmp_path / "modelset.json").write_text(json.dumps({**DESCRIPTION, "calibration": ["x"]}))
-    with pytest.raises(InputError, match=r"calibration.0 \(no object\). .* mend modelset.json"):
+    with pytest.raises(
+        InputError, match=r"calibration.0 \(must be an object\). .* fix modelset.json"
+    ):
         write_calibration(tmp_path, fit(synthetic(400)), 500, "open")
     assert len(list(tmp_path.iterdir())) == 1

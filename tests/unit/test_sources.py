@@ -168,7 +168,7 @@ def test_another_order_of_tokens_is_refused(tmp_path):
     [
         (lambda f: (f / "model-00001-of-00005.safetensors").unlink(), "model-00001-of-00005.safetensors of it is missing"),
         (lambda f: (f / "config.json").unlink(), "has no config.json"),
-        (lambda f: (f / "config.json").write_text("[" * 100_000), "is no readable JSON"),
+        (lambda f: (f / "config.json").write_text("[" * 100_000), "is not readable JSON"),
         (lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../x"}}'), "names '../x', which is not beside it"),
         (lambda f: (f / "model-00001-of-00005.safetensors").write_bytes(b"x" * 99), "not a readable safetensors file"),
         (lambda f: shutil.copy(f / "model-00001-of-00005.safetensors", f / "model-00002-of-00005.safetensors"), "which another shard has too"),

@@ -148,11 +148,11 @@ def _schema() -> dict[str, Any]:
 
 
 def _check_widths(model_set: ModelSet) -> None:
-    dna, protein, given = (model_set.component(r).entry[WIDTHS[r]] for r in WIDTHS)
-    counts = model_set.component("classifier").entry.get("composition_features") or 0
-    if dna + protein + counts != given:
-        counted = f" and counts {counts}" if counts else ""
+    dna, protein, width = (model_set.component(r).entry[WIDTHS[r]] for r in WIDTHS)
+    features = model_set.component("classifier").entry.get("composition_features") or 0
+    if dna + protein + features != width:
+        also = f", and there are {features} composition features;" if features else ","
         raise InputError(
-            f"{model_set.folder}: the encoders give {dna} + {protein} numbers a frame{counted}, "
-            f"the classifier takes {given}. They are of different model sets."
+            f"{model_set.folder}: the encoders give {dna} + {protein} numbers a frame{also} "
+            f"the classifier takes {width}. They are of different model sets."
         )
