@@ -9,7 +9,7 @@ import numpy as np
 
 from virnucpro.errors import InputError
 from virnucpro.model_import.pickle_values import Object
-from virnucpro.model_import.plan import Plan, check_encoder
+from virnucpro.model_import.plan import Plan, check_encoder, num_layers
 from virnucpro.model_import.published_weights import Weights, read_weights
 from virnucpro.model_import.stored_tensor import StoredTensor
 from virnucpro.models import esm2
@@ -67,15 +67,20 @@ def plan_esm2(path: Path) -> Plan:
     Raises: InputError for a file that is not ESM-2 or not complete, naming what is wrong.
     """
     weights = read_weights(path)
-    is_hugging_face = path.is_dir()
-    if is_hugging_face:
+    _refuse_relatives(path, weights.tensors)
+    if path.is_dir():
         heads = _heads_of_config(weights)
-        tensors = _with_fair_names(weights.tensors)
+        tensors = esm2.from_published(_with_fair_names(weights.tensors))
     else:
         heads = _heads_of_checkpoint(weights)
-        tensors = {esm2.PUBLISHED_PREFIX.sub("", n): t for n, t in weights.tensors.items()}
-    _refuse_relatives(path, tensors)
-    layers, width = _sizes(path, tensors)
+        tensors = esm2.from_published(weights.tensors)
+    (table,) = tensors.get("embed_tokens.weight", (None,))
+    if table is None or len(table.shape) != 2:
+        raise InputError(
+            f"{path}: is not ESM-2: it lacks a two-dimensional embed_tokens.weight. Give "
+            "fair-esm's esm2_*.pt or a Hugging Face folder."
+        )
+    layers, width = num_layers(path, tensors), table.shape[1]
     heads = heads or PUBLISHED_HEADS.get((layers, width), 0)
     if not heads or width % heads or width // heads % 2:
         raise InputError(
@@ -89,27 +94,13 @@ def plan_esm2(path: Path) -> Plan:
     plan = Plan(
         architecture="esm2",
         config=asdict(esm2.Config(layers, width, heads, rotary_frequencies=frequencies)),
-        tensors=_with_our_names(tensors),
+        tensors=tensors,
         files=weights.files + tuple(f for f in (path / "vocab.txt",) if f.exists()),
         width=width,
         notes=tuple(notes),
     )
     check_encoder(path, plan)
     return plan
-
-
-def _sizes(path: Path, tensors: Mapping[str, StoredTensor]) -> tuple[int, int]:
-    """Return the number of layers and the width."""
-    table = tensors.get("embed_tokens.weight")
-    numbers = {int(m[1]) for name in tensors if (m := re.match(r"layers\.(\d{1,4})\.", name))}
-    if table is None or len(table.shape) != 2 or not numbers:
-        raise InputError(
-            f"{path}: is no ESM-2, it has no {'layers' if table else 'embed_tokens.weight'}. Give "
-            "fair-esm's esm2_*.pt or a folder of Hugging Face."
-        )
-    if lost := set(range(max(numbers))) - numbers:
-        raise InputError(f"{path}: has no layer {min(lost)}, but layer {max(numbers)}.")
-    return max(numbers) + 1, table.shape[1]
 
 
 def _refuse_relatives(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
@@ -185,28 +176,6 @@ def _with_fair_names(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTen
             name = f"{HUGGING_FACE_NAMES[module]}.{kind}"
         renamed[name] = tensor
     return renamed
-
-
-def _with_our_names(
-    tensors: Mapping[str, StoredTensor],
-) -> dict[str, tuple[StoredTensor, ...]]:
-    """Return fair-esm's tensors under our names; an unknown name stays, and is refused later."""
-    ours: dict[str, tuple[StoredTensor, ...]] = {}
-    stacked: dict[str, dict[str, StoredTensor]] = {}
-    for name, tensor in tensors.items():
-        if esm2.PUBLISHED_UNUSED.search(name):
-            continue
-        match = re.fullmatch(r"(layers\.\d+\.)(.+)\.(weight|bias)", name)
-        if match and match[2] in esm2.PUBLISHED_STACKED:
-            stacked.setdefault(f"{match[1]}qkv.{match[3]}", {})[match[2]] = tensor
-        elif match and match[2] in esm2.PUBLISHED_LAYER_NAMES:
-            ours[f"{match[1]}{esm2.PUBLISHED_LAYER_NAMES[match[2]]}.{match[3]}"] = (tensor,)
-        else:
-            ours[name] = (tensor,)
-    for name, parts in stacked.items():
-        if len(parts) == len(esm2.PUBLISHED_STACKED):  # else it is reported as missing
-            ours[name] = tuple(parts[part] for part in esm2.PUBLISHED_STACKED)
-    return ours
 
 
 def _frequencies(

@@ -1,5 +1,7 @@
 """What a component will be made of, before a number is read."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,18 @@ def _stacked_shape(name: str, parts: tuple[StoredTensor, ...]) -> tuple[int, ...
         shapes = ", ".join(str(part.shape) for part in parts)
         raise InputError(f"{parts[0].path}: {name} is made of parts of shapes {shapes}.")
     return (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+
+
+def num_layers(path: Path, names: Iterable[str]) -> int:
+    """Return the number of layers among the tensors of an encoder, under our names; at least 1.
+
+    Raises: InputError when one in between is missing.
+    """
+    numbers = {int(m[1]) for name in names if (m := re.match(r"layers\.(\d{1,4})\.", name))}
+    last = max(numbers, default=0)
+    if missing := set(range(last)) - numbers:
+        raise InputError(f"{path}: layer {min(missing)} is missing, but there is a layer {last}.")
+    return last + 1
 
 
 def check_encoder(path: Path, plan: Plan) -> None:

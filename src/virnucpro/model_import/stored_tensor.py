@@ -1,12 +1,14 @@
 """A tensor that still lies in its file: read one at a time, so that memory follows the largest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from virnucpro.errors import InputError
 
 # Number formats as torch names them, and numpy's type for their bytes, little-endian.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -35,6 +37,16 @@ class StoredTensor:
     dtype: str
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    def __getitem__(self, row: int) -> "StoredTensor":
+        """Return a row, still in the file.
+
+        Raises: InputError when there is none.
+        """
+        if not 0 <= row < (*self.shape, 0)[0]:
+            raise InputError(f"{self.path}: a tensor of shape {self.shape} has no row {row}.")
+        offset = self.offset + row * self.strides[0] * DTYPES[self.dtype].itemsize
+        return replace(self, offset=offset, shape=self.shape[1:], strides=self.strides[1:])
 
     def read(self) -> NDArray[Any]:
         """Return the numbers, contiguous; bfloat16 as float32, which holds them exactly."""
