@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from virnucpro.engine.embed import embed
-from virnucpro.model_import.build import Request, build
+from virnucpro.model_import.build import BuildRequest, build
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.models.component import load_component
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
@@ -34,15 +34,11 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def model_set(tmp_path_factory):
     folder = tmp_path_factory.mktemp("official")
-    request = Request(
+    request = BuildRequest(
         folder=folder / "virnucpro-500",
-        store=folder / "components",
         esm2=Path(FOLDER) / "esm2_t36_3B_UR50D.pt",
         dnabert_s=Path(FOLDER) / "DNABERT-S",
         classifier=Path(FOLDER) / "500_model.pth",
-        chunk_bp=None,  # the official classifier is known by its content
-        dtype="auto",
-        force=False,
     )
     build(request)
     return read_model_set(request.folder)

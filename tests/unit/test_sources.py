@@ -13,7 +13,7 @@ from test_dnabert_s import plain_forward, published_weights
 from virnucpro.engine.embed import embed
 from virnucpro.errors import InputError
 from virnucpro.model_import.classifier_source import plan_classifier
-from virnucpro.model_import.convert import write_component
+from virnucpro.model_import.convert import convert_component
 from virnucpro.model_import.dnabert_s_source import plan_dnabert_s
 from virnucpro.model_import.esm2_source import PUBLISHED_HEADS, plan_esm2
 from virnucpro.models import component
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 def load(plan, folder, dtype=None):
     """Convert a plan, and load what was written as the pipeline does."""
     path = folder / "component.safetensors"
-    sha256 = write_component(path, plan, dtype or plan.dtype("auto"))
+    sha256 = convert_component(path, plan, dtype or plan.dtype("auto"))
     return component.load_component(path, sha256, CPU)
 
 
@@ -296,7 +296,7 @@ CLASSIFIER_FILES = ["module.pth", "module_legacy.pth", "state.pth", "state.safet
 def test_a_classifier_gives_the_scores_of_the_module(tmp_path, classifiers, name):
     plan = plan_classifier(classifiers / name)
     assert plan.width == 128
-    sha256 = write_component(tmp_path / "c.safetensors", plan, "float32")
+    sha256 = convert_component(tmp_path / "c.safetensors", plan, "float32")
     ours = load_classifier(tmp_path / "c.safetensors", sha256)
     expected = torch.load(classifiers / "expected.pt", weights_only=True)
     x = expected["x"].numpy()
