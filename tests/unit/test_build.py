@@ -164,7 +164,7 @@ def test_every_fault_is_reported_at_once_and_nothing_is_written(sources, tmp_pat
     message = capsys.readouterr().err
     assert status == 2
     assert f"{tmp_path}/no.pt: there is no such file" in message
-    assert f"{evil}: refused, it holds the global posix.system" in message
+    assert f"{evil}: refused, it contains the global posix.system" in message
     assert f"{tmp_path}/D: has no weights" in message
     assert f"{tmp_path}/D/tokenizer.json: is missing" in message
     assert sorted(p.name for p in tmp_path.iterdir()) == ["D", "evil.pth"]

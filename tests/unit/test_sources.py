@@ -136,9 +136,9 @@ def test_a_hugging_face_folder_gives_its_vectors(tmp_path, kind, form):
         ({"position_embedding_type": "absolute"}, "position_embedding_type is 'absolute', expected 'rotary'"),
         ({"token_dropout": False}, "token_dropout is False, expected True"),
         ({"emb_layer_norm_before": True}, "emb_layer_norm_before is True"),
-        ({"num_attention_heads": None}, "does not say model_type esm and num_attention_heads"),
+        ({"num_attention_heads": None}, "does not state model_type esm and num_attention_heads"),
         ({"model_type": "bert"}, "model_type is 'bert', expected 'esm'"),
-        ({"num_attention_heads": 7}, "2 layers of width 48 with 7 heads is no ESM-2"),
+        ({"num_attention_heads": 7}, "2 layers of width 48 with 7 heads is not ESM-2"),
         ({"layer_norm_eps": 1e-12}, "layer_norm_eps is 1e-12"),
     ],
 )  # fmt: skip

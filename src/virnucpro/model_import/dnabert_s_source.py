@@ -1,4 +1,4 @@
-"""DNABERT-S as published: its folder, or the file of weights in it; and its tokenizer."""
+"""DNABERT-S as published: its folder, or the weights in it; and its tokenizer."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -53,16 +53,16 @@ def check_tokenizer(file: Path, vocab_size: int) -> None:
     """
     from virnucpro.models.tokenizers import BpeTokenizer
 
-    found = BpeTokenizer(file).vocab_size
-    if found != vocab_size:
+    num_tokens = BpeTokenizer(file).vocab_size
+    if num_tokens != vocab_size:
         raise InputError(
-            f"{file}: has {found} tokens, DNABERT-S has vectors for {vocab_size}. They are of "
-            "different models."
+            f"{file}: has {num_tokens} tokens, DNABERT-S has vectors for {vocab_size}. They belong "
+            "to different models: copy both from the same repository."
         )
 
 
 def _config(weights: Weights, tensors: Mapping[str, StoredTensor]) -> dnabert_s.Config:
-    """Return the sizes, of the tensors; heads and epsilon are in config.json only."""
+    """Return the sizes, from the tensors; heads and epsilon are in config.json only."""
     path = weights.path
     words, gated = tensors.get("word_embeddings.weight"), tensors.get("layers.0.gated.weight")
     if not words or not gated or len(words.shape) != 2 or len(gated.shape) != 2:
@@ -84,5 +84,8 @@ def _config(weights: Weights, tensors: Mapping[str, StoredTensor]) -> dnabert_s.
     config = dnabert_s.Config(layers, width, heads, gated.shape[0] // 2, vocab_size)
     epsilon = weights.config.get("layer_norm_eps", config.layer_norm_eps)
     if not isinstance(epsilon, float) or not 0 < epsilon < 1:
-        raise InputError(f"{path}: layer_norm_eps of config.json is {ascii(epsilon)}.")
+        raise InputError(
+            f"{path}: layer_norm_eps in config.json is {ascii(epsilon)}, expected a number between "
+            "0 and 1."
+        )
     return replace(config, layer_norm_eps=epsilon)
