@@ -268,7 +268,7 @@ def test_the_allow_list_is_printed(capsys):
 
 
 @pytest.mark.parametrize("text", ["29", "x", "-500", "500.0"])
-def test_a_chunk_length_that_is_none_is_refused(sources, tmp_path, text, capsys):
+def test_a_chunk_length_that_is_not_an_integer_from_30_is_refused(sources, tmp_path, text, capsys):
     with pytest.raises(SystemExit):
         cli.main(argv(sources, tmp_path / "x", "--chunk-length", text))
     assert "must be an integer >= 30" in capsys.readouterr().err

@@ -261,7 +261,7 @@ def test_redirects_are_followed_to_safe_places_only(case: Case) -> None:
         case.download()
 
 
-def test_a_full_disk_is_told_before_it_is_filled(
+def test_a_full_disk_is_reported_before_it_is_filled(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = disk_space.shutil.disk_usage(case.part.parent)

@@ -158,7 +158,7 @@ def test_an_unpinned_file_that_changed_is_refused(
     assert not (tmp_path / "other").exists()
     carried = tmp_path / "carried"
     carry(carried, esm2_t1_1M_UR50D=CONTENT[::-1])
-    with pytest.raises(InputError, match="at the first fetch on"):  # by hand it is no other
+    with pytest.raises(InputError, match="at the first fetch on"):
         fetch_set(official, tmp_path / "other", carried=carried, retry=RETRY)
 
 

@@ -47,7 +47,7 @@ def model_set(tmp_path_factory):
 @pytest.fixture(scope="module")
 def vectors(model_set):
     """Return (set, role) -> float32 [4, d]; one encoder in memory at a time."""
-    found = {}
+    vectors_of = {}
     for role, kind in (("dnabert_s", "nucleotide.fa"), ("esm2", "protein.faa")):
         entry = model_set.component(role)
         model = load_component(entry.path, entry.sha256, torch.device("cpu"))
@@ -57,10 +57,10 @@ def vectors(model_set):
             tokenizer = BpeTokenizer(model_set.component("tokenizer").path)
         for name in SETS:
             _, frames = read_frames(GOLDEN / f"{name}_identified_{kind}")
-            found[name, role] = embed(
+            vectors_of[name, role] = embed(
                 model, tokenizer, frames, TOKEN_BUDGET, threads=torch.get_num_threads()
             ).vectors
-    return found
+    return vectors_of
 
 
 @pytest.fixture(scope="module")

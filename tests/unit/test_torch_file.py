@@ -53,8 +53,8 @@ def test_tensors_and_configuration_are_read(tmp_path, state, is_zip, protocol):
     assert list(tensors) == list(state)
     for name, tensor in state.items():
         expected = tensor.detach().float() if name == "bfloat16" else tensor.detach()
-        found = torch.from_numpy(tensors[name].read())
-        assert found.dtype == expected.dtype and torch.equal(found, expected), name
+        numbers = torch.from_numpy(tensors[name].read())
+        assert numbers.dtype == expected.dtype and torch.equal(numbers, expected), name
 
 
 class MLPClassifier(torch.nn.Module):
@@ -109,7 +109,7 @@ def big_endian(name, content):
     return [(name, b"big" if name.endswith("byteorder") else content)]
 
 
-def lost_storage(name, content):
+def missing_storage(name, content):
     return [] if name.endswith("/data/0") else [(name, content)]
 
 
@@ -132,7 +132,7 @@ def unchanged(name, content):
         (two_pickles, "2 files data.pkl, expected NAME/data.pkl alone", {}),
         (torchscript, "a TorchScript program .f/constants.pkl.", {}),
         (big_endian, "numbers in big-endian order", {}),
-        (lost_storage, "storage '0' has 0 bytes, its tensors need 96", {}),
+        (missing_storage, "storage '0' has 0 bytes, its tensors need 96", {}),
         (short_storage, "storage '0' has 92 bytes, its tensors need 96", {}),
         (huge_pickle, "a pickle of more than 4 MiB", {}),
         (unchanged, "which is compressed", {"compression": zipfile.ZIP_DEFLATED}),

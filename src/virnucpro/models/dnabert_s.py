@@ -8,7 +8,7 @@ checkpoint is not used.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -32,16 +32,7 @@ PUBLISHED_NAMES = {
 }
 PUBLISHED_TOKEN_TYPES = "embeddings.token_type_embeddings.weight"  # [2, D]; only row 0 is used
 PUBLISHED_UNUSED = re.compile(r"^(pooler|cls)\.|^embeddings\.position_ids$")  # cls: the masked head
-
-
-class Rows(Protocol):
-    """A tensor, or what stands for one: gives its first row as [0]."""
-
-    def __getitem__(self, row: int, /) -> Any:
-        """Return a row."""
-
-
-T = TypeVar("T", bound=Rows)
+T = TypeVar("T", bound=Any)  # a tensor, or what stands for one and gives its rows
 
 
 @dataclass(frozen=True)
