@@ -13,7 +13,7 @@ from test_dnabert_s import published_weights
 from virnucpro.cli import main as cli
 from virnucpro.errors import InputError
 from virnucpro.model_import import known_files
-from virnucpro.model_import.build import Request, build
+from virnucpro.model_import.build import BuildRequest, build
 from virnucpro.model_import.store import put
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.models import component
@@ -47,7 +47,7 @@ def request(sources, tmp_path, **changes):
         "dtype": "auto",
         "force": False,
     }
-    return Request(**(given | changes))
+    return BuildRequest(**(given | changes))
 
 
 def argv(sources, folder, *more):
@@ -137,7 +137,7 @@ def test_half_precision_is_half_the_size_and_the_classifier_stays(sources, tmp_p
 @pytest.mark.parametrize(
     "value, dtype, words",
     [
-        (float("nan"), "auto", "emb_layer_norm_after.bias has 1 values that are infinite or no number"),
+        (float("nan"), "auto", "emb_layer_norm_after.bias has 1 values that are infinite or NaN"),
         (70000.0, "float16", "emb_layer_norm_after.bias has 1 values above 65504, .*--dtype float32"),
     ],
 )  # fmt: skip
@@ -153,7 +153,7 @@ def test_numbers_that_cannot_be_stored_are_refused_and_nothing_is_left(
     assert [p.suffix for p in (tmp_path / "sets/components").iterdir()] == [".safetensors"]
 
 
-def test_every_fault_is_told_at_once_and_nothing_is_written(sources, tmp_path, capsys):
+def test_every_fault_is_reported_at_once_and_nothing_is_written(sources, tmp_path, capsys):
     evil = tmp_path / "evil.pth"
     evil.write_bytes(b"\x80\x02cposix\nsystem\nX\x05\0\0\0touch\x85R.")
     options = ["--esm2", str(tmp_path / "no.pt"), "--classifier", str(evil)]
@@ -164,7 +164,7 @@ def test_every_fault_is_told_at_once_and_nothing_is_written(sources, tmp_path, c
     message = capsys.readouterr().err
     assert status == 2
     assert f"{tmp_path}/no.pt: there is no such file" in message
-    assert f"{evil}: refused, it holds the global posix.system" in message
+    assert f"{evil}: refused, it contains the global posix.system" in message
     assert f"{tmp_path}/D: has no weights" in message
     assert f"{tmp_path}/D/tokenizer.json: is missing" in message
     assert sorted(p.name for p in tmp_path.iterdir()) == ["D", "evil.pth"]
@@ -228,7 +228,7 @@ def test_an_existing_set_is_replaced_only_by_force(sources, tmp_path, built, cap
     before = (built / "modelset.json").read_bytes()
     (built / "notes.txt").write_text("mine")
     assert cli.main(argv(sources, built, "--chunk-length", "300")) == 2
-    assert "there is a model set. Choose another -o, or --force" in capsys.readouterr().err
+    assert "is a model set already. Choose another -o, or --force" in capsys.readouterr().err
     assert (built / "modelset.json").read_bytes() == before
     assert cli.main(argv(sources, built, "--chunk-length", "300", "--force")) == 0
     assert capsys.readouterr().out == f"{built}/modelset.json\n"
@@ -237,13 +237,16 @@ def test_an_existing_set_is_replaced_only_by_force(sources, tmp_path, built, cap
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").touch()
-    with pytest.raises(InputError, match="exists and is no model set"):
+    with pytest.raises(InputError, match="exists and is not a model set"):
         build(request(sources, tmp_path, folder=other, force=True))
 
 
-def test_too_little_space_is_told_before_anything_is_written(sources, tmp_path, monkeypatch):
+def test_too_little_space_is_reported_before_anything_is_written(sources, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
-    with pytest.raises(InputError, match="0.0 GB are free, the components need"):
+    with pytest.raises(
+        InputError,
+        match="the set needs 0.00 GB more, 0.00 GB are free. Free some, or choose another --store",
+    ):
         build(request(sources, tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -265,10 +268,10 @@ def test_the_allow_list_is_printed(capsys):
 
 
 @pytest.mark.parametrize("text", ["29", "x", "-500", "500.0"])
-def test_a_chunk_length_that_is_none_is_refused(sources, tmp_path, text, capsys):
+def test_a_chunk_length_that_is_not_an_integer_from_30_is_refused(sources, tmp_path, text, capsys):
     with pytest.raises(SystemExit):
         cli.main(argv(sources, tmp_path / "x", "--chunk-length", text))
-    assert "is no whole number from 30 on" in capsys.readouterr().err
+    assert "must be an integer >= 30" in capsys.readouterr().err
 
 
 def test_what_does_not_read_back_is_not_kept(tmp_path):

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 from file_server import Behaviour, FileServer, serving
+from urllib3 import Retry
 
 from virnucpro.cli import main as cli
 from virnucpro.errors import InputError
 from virnucpro.model_import import fetch as module
-from virnucpro.model_import.download import Retry
-from virnucpro.model_import.fetch import LocalFiles, fetch_set
+from virnucpro.model_import.build import BuildRequest
+from virnucpro.model_import.fetch import fetch_set
 from virnucpro.model_import.sources_table import OfficialSet, read_table
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 GIT_BLOB = hashlib.sha1(f"blob {len(CONTENT)}\0".encode() + CONTENT).hexdigest()
-RETRY = Retry(2, sleep=lambda _s: None)
+RETRY = Retry(total=1)
 TABLE = """
 [sets.official]
 classifier = "mlp"
@@ -85,14 +86,24 @@ def official(table: Path) -> OfficialSet:
     return read_table(table).official_set("official")
 
 
-built: list[LocalFiles] = []
+@pytest.fixture(autouse=True)
+def built(monkeypatch: pytest.MonkeyPatch) -> list[BuildRequest]:
+    """Stand in for the builder of sets, and for pauses."""
+    requests: list[BuildRequest] = []
+
+    def build(request: BuildRequest) -> None:
+        requests.append(request)
+        request.folder.mkdir()
+        (request.folder / "modelset.json").write_text('{"name": "x"}')
+
+    monkeypatch.setattr("virnucpro.model_import.build.build", build)
+    monkeypatch.setattr("virnucpro.model_import.download.sleep", lambda _s: None)
+    return requests
 
 
-def build(files: LocalFiles, out: Path) -> None:
-    """Stands for the builder of sets."""
-    built.append(files)
-    out.mkdir()
-    (out / "modelset.json").write_text('{"name": "x"}')
+def request_for(out: Path, files: Path, **options: object) -> BuildRequest:
+    esm2, classifier = files / "esm2_t1_1M_UR50D.pt", files / "500_model.pth"
+    return BuildRequest(out, esm2, files / "DNA", classifier, chunk_bp=500, **options)  # type: ignore[arg-type]
 
 
 def fetched(out: Path) -> dict[str, dict[str, str]]:
@@ -102,13 +113,11 @@ def fetched(out: Path) -> dict[str, dict[str, str]]:
 
 
 def test_files_are_fetched_checked_and_handed_to_the_builder(
-    official: OfficialSet, server: FileServer, tmp_path: Path
+    official: OfficialSet, server: FileServer, tmp_path: Path, built: list[BuildRequest]
 ) -> None:
-    fetch_set(official, tmp_path / "set", build, retry=RETRY)
+    fetch_set(official, tmp_path / "set", retry=RETRY)
     cache = tmp_path / "downloads"
-    assert built[-1] == LocalFiles(
-        cache / "esm2_t1_1M_UR50D.pt", cache / "DNA", cache / "500_model.pth", 500
-    )
+    assert built == [request_for(tmp_path / "set", cache)]
     assert [(cache / name).read_bytes() for name in NAMES] == [CONTENT] * 4
     left = {p.name for p in cache.rglob("*") if p.is_file()} - {Path(name).name for name in NAMES}
     assert left == {".lock", "first_fetch.json"}
@@ -126,31 +135,31 @@ def test_files_are_fetched_checked_and_handed_to_the_builder(
 def test_a_second_set_takes_what_is_there(
     official: OfficialSet, server: FileServer, tmp_path: Path
 ) -> None:
-    fetch_set(official, tmp_path / "set", build, retry=RETRY)
+    fetch_set(official, tmp_path / "set", retry=RETRY)
     num_requests = len(server.requests)
-    fetch_set(official, tmp_path / "other", build, retry=RETRY)
+    fetch_set(official, tmp_path / "other", retry=RETRY)
     assert len(server.requests) == num_requests == 4
     check = fetched(tmp_path / "other")["esm2_t1_1M_UR50D.pt"]["check"]
     assert check.startswith("as at the first fetch on 20")
-    with pytest.raises(InputError, match="other: there is a model set already"):
-        fetch_set(official, tmp_path / "other", build, retry=RETRY)
+    with pytest.raises(InputError, match="other: is a model set already"):
+        fetch_set(official, tmp_path / "other", retry=RETRY)
 
 
 def test_an_unpinned_file_that_changed_is_refused(
     official: OfficialSet, server: FileServer, tmp_path: Path
 ) -> None:
     cache = tmp_path / "downloads"
-    fetch_set(official, tmp_path / "set", build, retry=RETRY)
+    fetch_set(official, tmp_path / "set", retry=RETRY)
     (cache / "esm2_t1_1M_UR50D.pt").unlink()
     server.always = Behaviour(etag='"two"', content=CONTENT[::-1])
     with pytest.raises(InputError, match=f"at the first fetch on .* it was {SHA256}"):
-        fetch_set(official, tmp_path / "other", build, retry=RETRY)
+        fetch_set(official, tmp_path / "other", retry=RETRY)
     assert not (cache / "esm2_t1_1M_UR50D.pt").exists()
     assert not (tmp_path / "other").exists()
     carried = tmp_path / "carried"
     carry(carried, esm2_t1_1M_UR50D=CONTENT[::-1])
-    with pytest.raises(InputError, match="at the first fetch on"):  # by hand it is no other
-        fetch_set(official, tmp_path / "other", build, carried=carried, retry=RETRY)
+    with pytest.raises(InputError, match="at the first fetch on"):
+        fetch_set(official, tmp_path / "other", carried=carried, retry=RETRY)
 
 
 @pytest.mark.parametrize("wrong", [CONTENT[:-1], CONTENT + b"x", CONTENT[::-1], b"<html>error"])
@@ -159,7 +168,7 @@ def test_a_wrong_file_is_refused_and_not_kept(
 ) -> None:
     server.always = Behaviour(content=wrong)
     with pytest.raises(InputError, match="the official|official file has"):
-        fetch_set(official, tmp_path / "set", build, retry=RETRY)
+        fetch_set(official, tmp_path / "set", retry=RETRY)
     assert not list((tmp_path / "downloads").rglob("*.part"))
     assert not (tmp_path / "set").exists()
     assert len(server.requests) == 1
@@ -171,24 +180,24 @@ def test_a_continued_part_that_turns_out_wrong_is_fetched_once_more(
     part = tmp_path / "downloads" / ".500_model.pth.part"
     part.parent.mkdir()
     part.write_bytes(b"x" * 1000)
-    fetch_set(official, tmp_path / "set", build, retry=RETRY)
+    fetch_set(official, tmp_path / "set", retry=RETRY)
     assert server.ranges[:2] == ["bytes=1000-", None]
 
 
 def test_a_cached_file_that_was_damaged_is_refused(official: OfficialSet, tmp_path: Path) -> None:
-    fetch_set(official, tmp_path / "set", build, retry=RETRY)
+    fetch_set(official, tmp_path / "set", retry=RETRY)
     (tmp_path / "downloads" / "DNA" / "pytorch_model.bin").write_bytes(CONTENT[::-1])
     with pytest.raises(InputError, match="pytorch_model.bin: sha256 is .*the official"):
-        fetch_set(official, tmp_path / "other", build, retry=RETRY)
+        fetch_set(official, tmp_path / "other", retry=RETRY)
 
 
 @pytest.mark.parametrize("status", [404, 500])
-def test_what_cannot_be_had_is_told_with_the_way_by_hand(
+def test_what_cannot_be_downloaded_is_reported_with_the_way_by_hand(
     official: OfficialSet, server: FileServer, tmp_path: Path, status: int
 ) -> None:
     server.always = Behaviour(status=status)
     with pytest.raises(InputError, match=str(status)) as error:
-        fetch_set(official, tmp_path / "set", build, retry=RETRY)
+        fetch_set(official, tmp_path / "set", retry=RETRY)
     assert "By hand: download on any machine, then give --from DIR" in str(error.value)
     for name in NAMES:
         assert f"  {server.url}\n    as DIR/{name}" in str(error.value)
@@ -203,28 +212,26 @@ def carry(folder: Path, **other: bytes) -> Path:
 
 
 def test_carried_files_need_no_network(
-    official: OfficialSet, server: FileServer, tmp_path: Path
+    official: OfficialSet, server: FileServer, tmp_path: Path, built: list[BuildRequest]
 ) -> None:
     carried = carry(tmp_path / "carried")
-    fetch_set(official, tmp_path / "set", build, carried=carried)
-    assert built[-1] == LocalFiles(
-        carried / "esm2_t1_1M_UR50D.pt", carried / "DNA", carried / "500_model.pth", 500
-    )
+    fetch_set(official, tmp_path / "set", carried=carried)
+    assert built[-1] == request_for(tmp_path / "set", carried)
     for file in (carried / "DNA").iterdir():
         file.rename(carried / file.name)
     (carried / "DNA").rmdir()
-    fetch_set(official, tmp_path / "flat", build, carried=carried)
+    fetch_set(official, tmp_path / "flat", carried=carried)
     assert built[-1].dnabert_s == carried
     assert not server.requests
     assert "first fetch" in fetched(tmp_path / "flat")["esm2_t1_1M_UR50D.pt"]["check"]
 
 
-def test_all_missing_and_all_wrong_carried_files_are_told(
+def test_all_missing_and_all_wrong_carried_files_are_reported(
     official: OfficialSet, server: FileServer, tmp_path: Path
 ) -> None:
     carried = carry(tmp_path / "carried", pytorch_model=b"a", tokenizer=b"b")
     with pytest.raises(InputError) as error:
-        fetch_set(official, tmp_path / "set", build, carried=carried)
+        fetch_set(official, tmp_path / "set", carried=carried)
     assert (
         f"pytorch_model.bin: size is 1 bytes, the official pytorch_model.bin has {len(CONTENT)}"
         in str(error.value)
@@ -232,10 +239,8 @@ def test_all_missing_and_all_wrong_carried_files_are_told(
     assert "tokenizer.json: sha256 is" in str(error.value)
     (carried / "500_model.pth").unlink()
     (carried / "DNA" / "tokenizer.json").unlink()
-    with pytest.raises(
-        InputError, match="not there: .*500_model.pth, .*DNA/tokenizer.json"
-    ) as error:
-        fetch_set(official, tmp_path / "set", build, carried=carried)
+    with pytest.raises(InputError, match="missing: .*500_model.pth, .*DNA/tokenizer.json") as error:
+        fetch_set(official, tmp_path / "set", carried=carried)
     assert f"  {server.url}\n    as DIR/DNA/tokenizer.json" in str(error.value)
     assert not server.requests
 
@@ -247,54 +252,47 @@ def test_a_second_fetch_waits_for_the_first(
     caplog.set_level("INFO")
     with module.exclusive(cache):
         second = threading.Thread(
-            target=fetch_set, args=(official, tmp_path / "set", build), kwargs={"retry": RETRY}
+            target=fetch_set, args=(official, tmp_path / "set"), kwargs={"retry": RETRY}
         )
         second.start()
         deadline = time.monotonic() + 10
         while "waiting for it" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert "another fetch is at work here" in caplog.text
+        assert "another fetch is using this folder" in caplog.text
         assert not server.requests
     second.join(10)
     assert len(server.requests) == 4
 
 
-def test_a_folder_that_cannot_be_made_and_a_full_disk_are_told(
+def test_a_folder_that_cannot_be_made_and_a_full_disk_are_reported(
     official: OfficialSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FileServer
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written .* Name a folder with --cache"):
-        fetch_set(official, tmp_path / "set", build, cache=tmp_path / "file" / "x")
-    monkeypatch.setattr("virnucpro.model_import.download.SPARE_BYTES", 1 << 60)
-    with pytest.raises(InputError, match="the download needs .* MiB are free"):
-        fetch_set(official, tmp_path / "set", build)
+        fetch_set(official, tmp_path / "set", cache=tmp_path / "file" / "x")
+    monkeypatch.setattr("virnucpro.model_import.disk_space.SPARE_BYTES", 1 << 60)
+    with pytest.raises(InputError, match="the download needs .* GB are free"):
+        fetch_set(official, tmp_path / "set")
     assert not server.requests
 
 
-def test_a_damaged_record_is_told(official: OfficialSet, tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported(official: OfficialSet, tmp_path: Path) -> None:
     (tmp_path / "downloads").mkdir()
     (tmp_path / "downloads" / "first_fetch.json").write_text("{")
     with pytest.raises(InputError, match="the record of first fetches cannot be read"):
-        fetch_set(official, tmp_path / "set", build, carried=carry(tmp_path / "carried"))
+        fetch_set(official, tmp_path / "set", carried=carry(tmp_path / "carried"))
 
 
 def test_the_command(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    table: Path, tmp_path: Path, built: list[BuildRequest], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options: dict[str, object] = {}
-
-    def build_with(dtype: str, store: Path | None) -> module.Build:
-        options.update(dtype=dtype, store=store)
-        return build
-
-    monkeypatch.setattr(module, "build_with", build_with)
     out = str(tmp_path / "set")
     arguments = ["models", "fetch", "official", "-o", out, "--sources", str(table)]
     more = ["--dtype", "float16", "--store", "s", "--cache", str(tmp_path / "c")]
     assert cli.main([*arguments, *more]) == 0
     assert capsys.readouterr().out == f"{out}\n"
-    assert options == {"dtype": "float16", "store": Path("s")}
-    assert built[-1].classifier == tmp_path / "c" / "500_model.pth"
+    options = {"dtype": "float16", "store": Path("s")}
+    assert built == [request_for(tmp_path / "set", tmp_path / "c", **options)]
     assert cli.main([*arguments, "--esm2", "2M"]) == 2
     assert (
         "--esm2 2M: gives 16 numbers a frame, the classifier of official takes 8"
@@ -307,4 +305,4 @@ def test_the_command(
         )
         == 2
     )
-    assert "not there" in capsys.readouterr().err
+    assert "missing: " in capsys.readouterr().err

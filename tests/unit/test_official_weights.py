@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from virnucpro.engine.embed import embed
-from virnucpro.model_import.build import Request, build
+from virnucpro.model_import.build import BuildRequest, build
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.models.component import load_component
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
@@ -34,15 +34,11 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def model_set(tmp_path_factory):
     folder = tmp_path_factory.mktemp("official")
-    request = Request(
+    request = BuildRequest(
         folder=folder / "virnucpro-500",
-        store=folder / "components",
         esm2=Path(FOLDER) / "esm2_t36_3B_UR50D.pt",
         dnabert_s=Path(FOLDER) / "DNABERT-S",
         classifier=Path(FOLDER) / "500_model.pth",
-        chunk_bp=None,  # the official classifier is known by its content
-        dtype="auto",
-        force=False,
     )
     build(request)
     return read_model_set(request.folder)
@@ -51,7 +47,7 @@ def model_set(tmp_path_factory):
 @pytest.fixture(scope="module")
 def vectors(model_set):
     """Return (set, role) -> float32 [4, d]; one encoder in memory at a time."""
-    found = {}
+    vectors_of = {}
     for role, kind in (("dnabert_s", "nucleotide.fa"), ("esm2", "protein.faa")):
         entry = model_set.component(role)
         model = load_component(entry.path, entry.sha256, torch.device("cpu"))
@@ -61,10 +57,10 @@ def vectors(model_set):
             tokenizer = BpeTokenizer(model_set.component("tokenizer").path)
         for name in SETS:
             _, frames = read_frames(GOLDEN / f"{name}_identified_{kind}")
-            found[name, role] = embed(
+            vectors_of[name, role] = embed(
                 model, tokenizer, frames, TOKEN_BUDGET, threads=torch.get_num_threads()
             ).vectors
-    return found
+    return vectors_of
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from test_dnabert_s import plain_forward, published_weights
 from virnucpro.engine.embed import embed
 from virnucpro.errors import InputError
 from virnucpro.model_import.classifier_source import plan_classifier
-from virnucpro.model_import.convert import write_component
+from virnucpro.model_import.convert import convert_component
 from virnucpro.model_import.dnabert_s_source import plan_dnabert_s
 from virnucpro.model_import.esm2_source import PUBLISHED_HEADS, plan_esm2
 from virnucpro.models import component
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 def load(plan, folder, dtype=None):
     """Convert a plan, and load what was written as the pipeline does."""
     path = folder / "component.safetensors"
-    sha256 = write_component(path, plan, dtype or plan.dtype("auto"))
+    sha256 = convert_component(path, plan, dtype or plan.dtype("auto"))
     return component.load_component(path, sha256, CPU)
 
 
@@ -136,9 +136,9 @@ def test_a_hugging_face_folder_gives_its_vectors(tmp_path, kind, form):
         ({"position_embedding_type": "absolute"}, "position_embedding_type is 'absolute', expected 'rotary'"),
         ({"token_dropout": False}, "token_dropout is False, expected True"),
         ({"emb_layer_norm_before": True}, "emb_layer_norm_before is True"),
-        ({"num_attention_heads": None}, "does not say model_type esm and num_attention_heads"),
+        ({"num_attention_heads": None}, "does not state model_type esm and num_attention_heads"),
         ({"model_type": "bert"}, "model_type is 'bert', expected 'esm'"),
-        ({"num_attention_heads": 7}, "2 layers of width 48 with 7 heads is no ESM-2"),
+        ({"num_attention_heads": 7}, "2 layers of width 48 with 7 heads is not ESM-2"),
         ({"layer_norm_eps": 1e-12}, "layer_norm_eps is 1e-12"),
     ],
 )  # fmt: skip
@@ -202,8 +202,8 @@ def other_base(state):
         (without("layers.1.fc1.bias"), r"layers.1.fc1.bias \(128,\) is missing"),
         (without("layers.0.self_attn.k_proj.weight"), r"layers.0.qkv.weight \(96, 32\) is missing"),
         (rename("layers.0.fc2.bias", "layers.0.surprise.bias"), r"surprise.bias \(32,\) is unexpected"),
-        (without("layers.0"), "has no layer 0, but layer 1"),
-        (without("embed_tokens"), "is no ESM-2, it has no embed_tokens.weight"),
+        (without("layers.0"), "layer 0 is missing, but there is a layer 1"),
+        (without("embed_tokens"), "is not ESM-2: it lacks a two-dimensional embed_tokens.weight"),
         (other_base, "rotary frequencies are 50% off"),
     ],
 )  # fmt: skip
@@ -256,7 +256,7 @@ def test_the_published_dnabert_s_needs_no_configuration_for_its_heads(tmp_path):
     weights = {name: torch.zeros(1).expand(t.shape) for name, t in shapes.items()}
     small = {n: torch.zeros(t.shape) for n, t in weights.items() if t.numel() < 1e5}
     torch.save(small, tmp_path / "small.bin")
-    with pytest.raises(InputError, match="is no DNABERT-S, it has no embeddings.word_embeddings"):
+    with pytest.raises(InputError, match="is not DNABERT-S: it lacks .*embeddings.word_embeddings"):
         plan_dnabert_s(tmp_path / "small.bin")
     torch.save({n: torch.zeros(t.shape) for n, t in weights.items()}, tmp_path / "whole.bin")
     assert plan_dnabert_s(tmp_path / "whole.bin").config["heads"] == 12
@@ -265,8 +265,23 @@ def test_the_published_dnabert_s_needs_no_configuration_for_its_heads(tmp_path):
 def test_dnabert_s_of_unknown_heads_is_refused(tmp_path):
     folder = published.save_dnabert_s(tmp_path / "D", published_weights(published.DNABERT_S))
     (folder / "config.json").unlink()
-    with pytest.raises(InputError, match="width 96 with None heads is no DNABERT-S"):
+    with pytest.raises(InputError, match="width 96 with None heads is not DNABERT-S"):
         plan_dnabert_s(folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ((), r"shape \(\) has no row 0"),
+        ((0, 96), r"shape \(0, 96\) has no row 0"),
+        ((2, 96, 1), r"token_type has shape \(96, 1\), expected \(96,\)"),
+    ],
+)
+def test_token_types_of_another_shape_are_refused(tmp_path, shape, words):
+    weights = published_weights(published.DNABERT_S)
+    weights["embeddings.token_type_embeddings.weight"] = torch.zeros(shape)
+    with pytest.raises(InputError, match=words):
+        plan_dnabert_s(published.save_dnabert_s(tmp_path / "D", weights))
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +296,7 @@ CLASSIFIER_FILES = ["module.pth", "module_legacy.pth", "state.pth", "state.safet
 def test_a_classifier_gives_the_scores_of_the_module(tmp_path, classifiers, name):
     plan = plan_classifier(classifiers / name)
     assert plan.width == 128
-    sha256 = write_component(tmp_path / "c.safetensors", plan, "float32")
+    sha256 = convert_component(tmp_path / "c.safetensors", plan, "float32")
     ours = load_classifier(tmp_path / "c.safetensors", sha256)
     expected = torch.load(classifiers / "expected.pt", weights_only=True)
     x = expected["x"].numpy()

@@ -10,7 +10,7 @@ from virnucpro.model_import.sources_table import TABLE, read_table
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_projects_table_is_one_file_and_faultless() -> None:
+def test_the_projects_table_is_one_file_without_faults() -> None:
     assert TABLE.resolve() == ROOT / "assets" / "models.toml"
     table = read_table()
     assert list(table.sets) == ["virnucpro-500", "virnucpro-300"]
@@ -35,9 +35,9 @@ def test_a_set_with_another_encoder() -> None:
         assert table.official_set("virnucpro-500", name).esm2.name == "esm2_t36_3B_UR50D.pt"
     with pytest.raises(InputError, match="--esm2 650M: gives 1280 numbers .* takes 2560"):
         table.official_set("virnucpro-500", "650M")
-    with pytest.raises(InputError, match="--esm2 UR50D: no such encoder. There are: esm2_t6_8M"):
+    with pytest.raises(InputError, match="--esm2 UR50D: no such encoder. Known are: esm2_t6_8M"):
         table.official_set("virnucpro-500", "UR50D")
-    with pytest.raises(InputError, match="x: no such official model set. There are: virnucpro-500"):
+    with pytest.raises(InputError, match="x: no such official model set. Known are: virnucpro-500"):
         table.official_set("x")
 
 
@@ -49,17 +49,17 @@ FILE = '[files.f]\nname = "f.bin"\nurl = "https://x/f.bin"\nsource = "s"\nlicenc
     [
         ("[files.f]\n", "files.f: name is missing, url is missing, source is missing"),
         (FILE + "md5 = 'x'", "files.f: md5 is unknown"),
-        (FILE.replace("f.bin", "../f.bin", 1), "name must be of letters"),
-        (FILE + "folder = '..'", "folder must be of letters"),
+        (FILE.replace("f.bin", "../f.bin", 1), "name must consist of letters"),
+        (FILE + "folder = '..'", "folder must consist of letters"),
         (FILE + "sha256 = 'ABC'", "sha256 must have 64 hexadecimal digits"),
         (FILE + "git_blob = '0'", "git_blob must have 40"),
-        (FILE + "size_bytes = 0", "size_bytes must be a positive number"),
-        (FILE + "[sets.s]\nesm2 = 'f'", "sets.s: must have just classifier .str., dnabert_s .list."),
+        (FILE + "size_bytes = 0", "size_bytes must be an integer >= 1"),
+        (FILE + "[sets.s]\nesm2 = 'f'", "sets.s: must have exactly classifier .str., dnabert_s .list."),
         (
             FILE + "[sets.s]\nclassifier = 'f'\ndnabert_s = ['g']\nesm2 = 'f'\nesm2_width = 1\nchunk_bp = 1",
-            r"sets.s: no \(faultless\) entry files.g",
+            r"sets.s: no valid entry files.g",
         ),
-        ("[files", "is no TOML file"),
+        ("[files", "is not a TOML file"),
     ],
 )  # fmt: skip
 def test_a_faulty_table_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -69,6 +69,6 @@ def test_a_faulty_table_is_refused(tmp_path: Path, text: str, words: str) -> Non
         read_table(path)
 
 
-def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="It is assets/models.toml of the project"):
         read_table(tmp_path / "none.toml")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from virnucpro.errors import InputError
-from virnucpro.model_import.pickle_values import Object
+from virnucpro.model_import.pickle_values import PickledObject
 from virnucpro.model_import.torch_file import read_torch_file, state_of_module
 
 CONTAINERS = pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
@@ -48,13 +48,13 @@ def test_tensors_and_configuration_are_read(tmp_path, state, is_zip, protocol):
     config = argparse.Namespace(heads=20, name="ESM", rate=1.5, parts=[(1, None), {"a": True}])
     value = {"cfg": {"model": config}, "model": state}
     file = read_torch_file(save(value, tmp_path / "f.pt", is_zip=is_zip, protocol=protocol))
-    assert file.value["cfg"]["model"] == Object("argparse.Namespace", vars(config))
+    assert file.value["cfg"]["model"] == PickledObject("argparse.Namespace", vars(config))
     tensors = file.tensors(file.value["model"])
     assert list(tensors) == list(state)
     for name, tensor in state.items():
         expected = tensor.detach().float() if name == "bfloat16" else tensor.detach()
-        found = torch.from_numpy(tensors[name].read())
-        assert found.dtype == expected.dtype and torch.equal(found, expected), name
+        numbers = torch.from_numpy(tensors[name].read())
+        assert numbers.dtype == expected.dtype and torch.equal(numbers, expected), name
 
 
 class MLPClassifier(torch.nn.Module):
@@ -109,7 +109,7 @@ def big_endian(name, content):
     return [(name, b"big" if name.endswith("byteorder") else content)]
 
 
-def lost_storage(name, content):
+def missing_storage(name, content):
     return [] if name.endswith("/data/0") else [(name, content)]
 
 
@@ -132,7 +132,7 @@ def unchanged(name, content):
         (two_pickles, "2 files data.pkl, expected NAME/data.pkl alone", {}),
         (torchscript, "a TorchScript program .f/constants.pkl.", {}),
         (big_endian, "numbers in big-endian order", {}),
-        (lost_storage, "storage '0' has 0 bytes, its tensors need 96", {}),
+        (missing_storage, "storage '0' has 0 bytes, its tensors need 96", {}),
         (short_storage, "storage '0' has 92 bytes, its tensors need 96", {}),
         (huge_pickle, "a pickle of more than 4 MiB", {}),
         (unchanged, "which is compressed", {"compression": zipfile.ZIP_DEFLATED}),
@@ -191,8 +191,8 @@ def test_damaged_bytes_give_a_message_or_a_value_never_a_traceback(tmp_path, sta
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"", "is no file of torch.save"),
-        (b"\x93NUMPY", "is no file of torch.save"),
+        (b"", "is not a file of torch.save"),
+        (b"\x93NUMPY", "is not a file of torch.save"),
         (b"PK\x03\x04" + bytes(100), "not a readable zip archive"),
         (pickle.dumps({"a": 1}), "a bare pickle, not a file of torch.save"),
         (pickle.dumps(0x1950A86A20F9469CFC6C) + pickle.dumps(7), "an unknown version"),

@@ -1,7 +1,8 @@
 """virnucpro models build: make a model set from official files.
 
-Files of torch.save are read as data, by a list of what they may name (--show-allowed); nothing in
-them is run. Components go into a store, each once, under its sha256; the set refers to them.
+Files of torch.save are read as data: nothing in them is run, and they may name the globals of an
+allow-list (--show-allowed) only. Components go into a store, each once, under its sha256; the set
+refers to them.
 """
 
 import argparse
@@ -13,7 +14,7 @@ MIN_CHUNK_BP = 30  # as the pipeline's --chunk_length
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the sub-command."""
+    """Add the subcommand."""
     parser = commands.add_parser(
         "build",
         help="make a model set from official files",
@@ -29,32 +30,32 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--classifier", type=Path, required=True, metavar="PATH",
         help="the original's .pth, a state dict, or safetensors")  # fmt: skip
     add("--chunk-length", type=_chunk_bp, metavar="BP",
-        help="that the classifier was trained on; needed when it is an unknown one")  # fmt: skip
+        help="that the classifier was trained on; needed unless it is official")  # fmt: skip
     add("--dtype", choices=("auto", "float32", "float16"), default="auto",
-        help="of the stored encoders; auto: float16 of float16 files")  # fmt: skip
+        help="of the stored encoders; auto: float16 for float16 files, else float32")  # fmt: skip
     add("--store", type=Path, metavar="DIR", help="for components; default: SET/../components")
     add("--force", action="store_true", help="replace the modelset.json of an existing set")
     add("--show-allowed", action="version", version=as_text(),
-        help="print all that a file of torch.save may name, and stop")  # fmt: skip
+        help="print the globals that a file of torch.save may name, and exit")  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def _chunk_bp(text: str) -> int:
     if not text.isdecimal() or int(text) < MIN_CHUNK_BP:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {MIN_CHUNK_BP} on")
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer >= {MIN_CHUNK_BP}")
     return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Build the set."""
-    from virnucpro.model_import.build import Request, build
+    from virnucpro.model_import.build import BuildRequest, build
 
-    request = Request(
+    request = BuildRequest(
         folder=args.output,
-        store=args.store or args.output.parent / "components",
         esm2=args.esm2,
         dnabert_s=args.dnabert_s,
         classifier=args.classifier,
+        store=args.store,
         chunk_bp=args.chunk_length,
         dtype=args.dtype,
         force=args.force,

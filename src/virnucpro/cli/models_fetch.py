@@ -7,14 +7,14 @@ DESCRIPTION = """\
 Download the official files, or take them from a folder, check them and build a model set.
 
 Every file is compared with the size and checksum in assets/models.toml. Where no source states a
-checksum, the file's own is recorded at the first fetch, and another content is refused later.
-A broken download continues when the same command is started again. Proxies: HTTPS_PROXY, NO_PROXY.
+checksum, the file's sha256 is recorded at the first fetch, and other content is refused later.
+A broken download is resumed when the same command is run again. Proxies: HTTPS_PROXY, NO_PROXY.
 This is the only command that needs a network; with --from it needs none.
 """
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
+    """Add the subcommand."""
     parser = commands.add_parser(
         "fetch",
         help=__doc__.split(": ", 1)[1],
@@ -26,14 +26,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--esm2",
         metavar="NAME",
-        help="another ESM-2, e.g. 650M or esm2_t33_650M_UR50D; it must fit the classifier",
+        help="another ESM-2, e.g. 650M or esm2_t33_650M_UR50D, if it fits the classifier",
     )
     parser.add_argument(
         "--from",
         dest="carried",
         type=Path,
         metavar="DIR",
-        help="take the files from here, under their published names, and use no network",
+        help="take the files, under their published names, from this folder; no network is used",
     )
     parser.add_argument(
         "--cache",
@@ -51,27 +51,28 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--dtype",
         choices=("auto", "float32", "float16"),
         default="auto",
-        help="of the stored encoders; auto: float16 of float16 files",
+        help="of the stored encoders; auto: float16 for float16 files, else float32",
     )
     parser.add_argument(
         "--sources",
         type=Path,
         metavar="TOML",
-        help="another table than assets/models.toml, e.g. with the addresses of a mirror",
+        help="a table to use instead of assets/models.toml, e.g. with the addresses of a mirror",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fetch; return the exit status."""
-    from virnucpro.model_import.fetch import build_with, fetch_set
+    from virnucpro.model_import.fetch import fetch_set
     from virnucpro.model_import.sources_table import read_table
 
     official = read_table(args.sources).official_set(args.name, args.esm2)
     fetch_set(
         official,
         args.out,
-        build_with(args.dtype, args.store),
+        dtype=args.dtype,
+        store=args.store,
         carried=args.carried,
         cache=args.cache,
     )

@@ -1,1 +1,1 @@
-"""Official files into model sets: fetched, checked, read and converted."""
+"""Model sets from published files: download, check, read and convert them."""

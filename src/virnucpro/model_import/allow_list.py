@@ -1,6 +1,6 @@
-"""Every global that a checkpoint may name. Nothing here is ever imported: see pickle_machine."""
+"""Every global that a checkpoint may name; none is ever imported (restricted_unpickler)."""
 
-# Storage classes of torch, and the number format of their elements.
+# Storage classes of torch, and the dtype of their elements.
 STORAGES = {
     "torch.FloatStorage": "float32",
     "torch.HalfStorage": "float16",
@@ -10,7 +10,7 @@ STORAGES = {
     "torch.IntStorage": "int32",
     "torch.BoolStorage": "bool",
 }
-# Calls that rebuild a value; pickle_machine has a function for each.
+# Calls that rebuild a value; pickle_values has a function for each.
 CALLS = (
     "torch._utils._rebuild_tensor",
     "torch._utils._rebuild_tensor_v2",
@@ -35,7 +35,7 @@ ALLOWED = frozenset((*STORAGES, *CALLS, *OBJECTS))
 
 
 def as_text() -> str:
-    """Return the list for people, one global a line."""
+    """Return the list, one global a line."""
     rows = [("storages of tensors", STORAGES), ("values", CALLS), ("objects without code", OBJECTS)]
     return "\n".join(
         f"{title}:\n" + "\n".join(f"  {name}" for name in names) for title, names in rows

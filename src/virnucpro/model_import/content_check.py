@@ -1,4 +1,4 @@
-"""Whether a local file is the official one, by a stated checksum or by that of the first fetch."""
+"""Whether a local file is the official one, by a published checksum or its first fetch."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from virnucpro.errors import InputError
 from virnucpro.files import file_blocks, write_text
-from virnucpro.model_import.progress import Progress
+from virnucpro.model_import.progress import byte_progress
 from virnucpro.model_import.sources_table import SourceFile
 
 MAX_GIT_BLOB_BYTES = 100 << 20  # a repository holds no larger ones
@@ -16,7 +16,7 @@ RECORD = "first_fetch.json"  # in the folder of downloads
 
 
 class WrongContentError(InputError):
-    """The file is another one than the table, or the record of the first fetch, says."""
+    """The content is not what the table, or the record of the first fetch, says."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class CheckedFile:
     """An official file on this machine.
 
     Attributes:
-        check: in words, what its content was compared with.
+        check: what its content was compared with, in words.
     """
 
     source: SourceFile
@@ -37,7 +37,7 @@ class FirstFetches:
     """What unpinned files contained at their first fetch: JSON in the folder of downloads."""
 
     def __init__(self, folder: Path) -> None:
-        """Name the record of a folder; it is read when it is needed."""
+        """Take the folder of downloads; the record is read when it is needed."""
         self.path = folder / RECORD
 
     def read(self) -> dict[str, dict[str, str]]:
@@ -53,7 +53,7 @@ class FirstFetches:
         except (OSError, ValueError, AttributeError) as error:
             raise InputError(
                 f"{self.path}: the record of first fetches cannot be read ({error}). Restore "
-                "it, or remove it to trust what is fetched next."
+                "it, or delete it to trust what is fetched next."
             ) from error
 
     def add(self, file: SourceFile, sha256: str) -> None:
@@ -64,19 +64,19 @@ class FirstFetches:
 
 
 def check_content(file: SourceFile, path: Path, first_fetches: FirstFetches) -> CheckedFile:
-    """Compare a local file with all that is known of it; record it where nothing is.
+    """Compare a local file with all that is known of it; record its sha256 where none is.
 
-    Raises: WrongContentError naming what was found and what was expected.
+    Raises: WrongContentError naming the actual and the expected value.
     """
     sha256, git_blob, size = digests(path)
-    for name, unit, expected, found in (
+    for name, unit, expected, actual in (
         ("size", " bytes", file.size_bytes, size),
         ("sha256", "", file.sha256, sha256),
         ("git blob id", "", file.git_blob, git_blob),
     ):
-        if expected is not None and expected != found:
+        if expected is not None and expected != actual:
             raise WrongContentError(
-                f"{path}: {name} is {found}{unit}, the official {file.name} has {expected}{unit}."
+                f"{path}: {name} is {actual}{unit}, the official {file.name} has {expected}{unit}."
             )
     if file.is_pinned:
         name = "sha256" if file.sha256 else "git blob id"
@@ -90,7 +90,7 @@ def check_content(file: SourceFile, path: Path, first_fetches: FirstFetches) -> 
         raise WrongContentError(
             f"{path}: sha256 is {sha256}, at the first fetch on {known['date']} it was "
             f"{known['sha256']} ({first_fetches.path}). Find out which is the official one; to "
-            "accept the new one, remove its entry from that record."
+            "accept the new one, delete its entry from that record."
         )
     check = f"as at the first fetch on {known['date']}, no source states a checksum"
     return CheckedFile(file, path, sha256, check)
@@ -105,10 +105,10 @@ def digests(path: Path) -> tuple[str, str, int]:
     sha256 = hashlib.sha256()
     git_blob = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
     has_blob = size <= MAX_GIT_BLOB_BYTES
-    with Progress(f"hashing {path.name}", size) as progress:
+    with byte_progress(f"hashing {path.name}", size) as progress:
         for block in file_blocks(path):
             sha256.update(block)
             if has_blob:
                 git_blob.update(block)
-            progress.add(len(block))
+            progress.update(len(block))
     return sha256.hexdigest(), git_blob.hexdigest() if has_blob else "", size

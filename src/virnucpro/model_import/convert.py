@@ -1,4 +1,4 @@
-"""A component file out of a plan: one tensor in memory at a time."""
+"""Converts the tensors of a plan into a component file, with one of them in memory at a time."""
 
 import json
 from collections.abc import Iterator
@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from virnucpro.errors import InputError
 from virnucpro.model_import.plan import Plan
-from virnucpro.model_import.progress import Progress
-from virnucpro.model_import.safetensors_file import WRITTEN, read_safetensors, write_safetensors
+from virnucpro.model_import.progress import byte_progress
+from virnucpro.model_import.safetensors_file import WRITTEN, write_safetensors
 from virnucpro.model_import.stored_tensor import StoredTensor
 
 
@@ -21,39 +22,32 @@ def component_bytes(plan: Plan, dtype: str) -> int:
     return sum(map(prod, plan.shapes.values())) * WRITTEN[dtype][1].itemsize
 
 
-def write_component(path: Path, plan: Plan, dtype: str) -> str:
-    """Write a component; return its sha256. Equal sources give equal bytes.
+def convert_component(path: Path, plan: Plan, dtype: str) -> str:
+    """Write the component of a plan; return its sha256. Equal sources give equal bytes.
 
-    Raises: InputError for a number that is not finite, in the source or in the wanted format.
+    Raises: InputError for a number that is not finite, in the source or in the requested format.
     """
     config = json.dumps(plan.config, sort_keys=True)
     metadata = {"architecture": plan.architecture, "config": config}
-    with Progress(f"writing {plan.architecture}", component_bytes(plan, dtype)) as progress:
-        numbers = _numbers(plan, dtype, progress)
-        return write_safetensors(path, plan.shapes, dtype, metadata, numbers)
+    label = f"writing {plan.architecture}"
+    with byte_progress(label, component_bytes(plan, dtype)) as progress:
+        tensors = _converted(plan, dtype, progress)
+        return write_safetensors(path, plan.shapes, dtype, metadata, tensors)
 
 
-def check_written(path: Path, plan: Plan, dtype: str) -> None:
-    """Compare the header of a component that was written with its plan."""
-    tensors, metadata = read_safetensors(path)
-    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
-    assert found == {name: (shape, dtype) for name, shape in plan.shapes.items()}, path
-    assert json.loads(metadata["config"]) == json.loads(json.dumps(plan.config)), path
-
-
-def _numbers(plan: Plan, dtype: str, progress: Progress) -> Iterator[tuple[str, NDArray[Any]]]:
+def _converted(plan: Plan, dtype: str, progress: tqdm) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the tensors of a component, sorted by name."""
     for name in sorted(plan.tensors):
         parts = [_checked(name, part, dtype) for part in plan.tensors[name]]
         numbers = np.concatenate(parts) if len(parts) > 1 else parts[0]
         yield name, numbers
-        progress.add(numbers.nbytes)
+        progress.update(numbers.nbytes)
 
 
 def _checked(name: str, part: StoredTensor, dtype: str) -> NDArray[Any]:
     numbers = part.read()
     if numbers.dtype.kind != "f":
-        raise InputError(f"{part.path}: {name} holds {part.dtype}, no fractions.")
+        raise InputError(f"{part.path}: {name} is {part.dtype}, expected floating point.")
     kind = WRITTEN[dtype][1]
     with np.errstate(over="ignore"):
         stored = numbers.astype(kind, copy=False)
@@ -62,7 +56,7 @@ def _checked(name: str, part: StoredTensor, dtype: str) -> NDArray[Any]:
     count = int((~np.isfinite(numbers)).sum())
     if count:
         raise InputError(
-            f"{part.path}: {name} has {count} values that are infinite or no number. The file is "
+            f"{part.path}: {name} has {count} values that are infinite or NaN. The file is "
             "damaged: copy it again."
         )
     count = int((~np.isfinite(stored)).sum())

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from virnucpro.errors import InputError
-from virnucpro.model_import.pickle_values import Object
-from virnucpro.model_import.plan import Plan, check_encoder
+from virnucpro.model_import.pickle_values import PickledObject
+from virnucpro.model_import.plan import Plan, check_encoder, num_layers
 from virnucpro.model_import.published_weights import Weights, read_weights
 from virnucpro.model_import.stored_tensor import StoredTensor
 from virnucpro.models import esm2
 
-# Attention heads by (layers, width), for files that do not say: the six published sizes.
+# Attention heads by (layers, width), for files that do not state them: the six published sizes.
 PUBLISHED_HEADS = {
     (6, 320): 20,
     (12, 480): 20,
@@ -23,7 +23,7 @@ PUBLISHED_HEADS = {
     (36, 2560): 40,
     (48, 5120): 40,
 }
-# Hugging Face's names and fair-esm's; the parts of a layer stand behind "encoder.layer.N.".
+# Hugging Face's names and fair-esm's; those of a layer follow "encoder.layer.N.".
 HUGGING_FACE_NAMES = {
     "embeddings.word_embeddings": "embed_tokens",
     "encoder.emb_layer_norm_after": "emb_layer_norm_after",
@@ -42,7 +42,7 @@ HUGGING_FACE_UNUSED = re.compile(
     r"^(lm_head|contact_head|pooler)\.|rotary_embeddings\.inv_freq$|"
     r"^embeddings\.position_(ids|embeddings\.weight)$"  # left over: positions are rotary
 )
-# What config.json must say, where it says anything: our forward pass has no other way.
+# The values that config.json may have: our forward pass computes nothing else.
 HUGGING_FACE_CONFIG = {
     "model_type": ("esm",),
     "position_embedding_type": ("rotary",),
@@ -56,8 +56,8 @@ HUGGING_FACE_CONFIG = {
 }
 ESM1_TENSORS = re.compile(r"(^|\.)(embed_positions|emb_layer_norm_before)\.")
 FREQUENCIES = re.compile(r"\.inv_freq$")
-# Frequencies in the file differ by less when they are float32, by less than ROUNDED_FREQUENCIES
-# when they went through a half-precision format, by more when another base was trained.
+# Largest relative difference of the frequencies in a file from the formula's: in float32, and
+# after rounding to a half-precision format. It is larger when another base was trained.
 EXACT_FREQUENCIES, ROUNDED_FREQUENCIES = 1e-6, 1e-2
 
 
@@ -67,29 +67,34 @@ def plan_esm2(path: Path) -> Plan:
     Raises: InputError for a file that is not ESM-2 or not complete, naming what is wrong.
     """
     weights = read_weights(path)
-    is_hugging_face = path.is_dir()
-    if is_hugging_face:
+    _refuse_relatives(path, weights.tensors)
+    if path.is_dir():
         heads = _heads_of_config(weights)
-        tensors = _with_fair_names(weights.tensors)
+        tensors = esm2.from_published(_with_fair_names(weights.tensors))
     else:
         heads = _heads_of_checkpoint(weights)
-        tensors = {esm2.PUBLISHED_PREFIX.sub("", n): t for n, t in weights.tensors.items()}
-    _refuse_relatives(path, tensors)
-    layers, width = _sizes(path, tensors)
+        tensors = esm2.from_published(weights.tensors)
+    (table,) = tensors.get("embed_tokens.weight", (None,))
+    if table is None or len(table.shape) != 2:
+        raise InputError(
+            f"{path}: is not ESM-2: it lacks a two-dimensional embed_tokens.weight. Give "
+            "fair-esm's esm2_*.pt or a Hugging Face folder."
+        )
+    layers, width = num_layers(path, tensors), table.shape[1]
     heads = heads or PUBLISHED_HEADS.get((layers, width), 0)
     if not heads or width % heads or width // heads % 2:
         raise InputError(
             f"{path}: {layers} layers of width {width} with {heads or 'an unknown number of'} "
-            "heads is no ESM-2. Give the published checkpoint, which says how many heads it has."
+            "heads is not ESM-2. Give the published checkpoint, which states its heads."
         )
     frequencies = _frequencies(path, weights.tensors, width // heads)
     notes = _contact_notes(path)
     if frequencies:
-        notes.append("its rotary frequencies are rounded; they are taken as they are")
+        notes.append("its rotary frequencies are rounded; they are used as they are")
     plan = Plan(
         architecture="esm2",
         config=asdict(esm2.Config(layers, width, heads, rotary_frequencies=frequencies)),
-        tensors=_with_our_names(tensors),
+        tensors=tensors,
         files=weights.files + tuple(f for f in (path / "vocab.txt",) if f.exists()),
         width=width,
         notes=tuple(notes),
@@ -98,22 +103,8 @@ def plan_esm2(path: Path) -> Plan:
     return plan
 
 
-def _sizes(path: Path, tensors: Mapping[str, StoredTensor]) -> tuple[int, int]:
-    """Return the number of layers and the width."""
-    table = tensors.get("embed_tokens.weight")
-    numbers = {int(m[1]) for name in tensors if (m := re.match(r"layers\.(\d{1,4})\.", name))}
-    if table is None or len(table.shape) != 2 or not numbers:
-        raise InputError(
-            f"{path}: is no ESM-2, it has no {'layers' if table else 'embed_tokens.weight'}. Give "
-            "fair-esm's esm2_*.pt or a folder of Hugging Face."
-        )
-    if lost := set(range(max(numbers))) - numbers:
-        raise InputError(f"{path}: has no layer {min(lost)}, but layer {max(numbers)}.")
-    return max(numbers) + 1, table.shape[1]
-
-
 def _refuse_relatives(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
-    """Refuse the files that people confuse with ESM-2."""
+    """Refuse files that are easily confused with ESM-2."""
     if any(ESM1_TENSORS.search(name) for name in tensors):
         raise InputError(f"{path}: is ESM-1, with learned positions. Give an ESM-2 checkpoint.")
     if tensors and all(name.startswith("contact_head.") for name in tensors):
@@ -122,48 +113,48 @@ def _refuse_relatives(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
 
 
 def _heads_of_checkpoint(weights: Weights) -> int:
-    """Return the heads that fair-esm's configuration states, 0 where there is none."""
+    """Return the heads that fair-esm's configuration states, 0 without one."""
     saved = weights.saved
     cfg = saved.get("cfg") if isinstance(saved, dict) else None
     model = cfg.get("model") if isinstance(cfg, dict) else None
-    settings = model.state if isinstance(model, Object) else model
+    settings = model.state if isinstance(model, PickledObject) else model
     if not isinstance(settings, dict):
         return 0
     if settings.get("token_dropout", True) is not True:
-        raise InputError(f"{weights.path}: was trained without token dropout, so is no ESM-2.")
+        raise InputError(f"{weights.path}: was trained without token dropout, so it is not ESM-2.")
     heads = settings.get("encoder_attention_heads", 0)
     return heads if type(heads) is int else 0
 
 
 def _heads_of_config(weights: Weights) -> int:
-    """Return the heads that config.json states, after a look at the rest of it."""
+    """Return the heads that config.json states, after checking the rest of it."""
     config = weights.config
     if not config:
         raise InputError(f"{weights.path}: has no config.json. Copy the whole folder.")
     faults = [
-        f"{name} is {config[name]!r}, expected {wanted[0]!r}"
-        for name, wanted in HUGGING_FACE_CONFIG.items()
-        if name in config and config[name] not in wanted
+        f"{name} is {config[name]!r}, expected {allowed[0]!r}"
+        for name, allowed in HUGGING_FACE_CONFIG.items()
+        if name in config and config[name] not in allowed
     ]
     faults += _vocabulary_faults(weights.path / "vocab.txt")
     heads = config.get("num_attention_heads")
     if type(heads) is not int or config.get("model_type") != "esm":
-        faults.append("it does not say model_type esm and num_attention_heads")
+        faults.append("it does not state model_type esm and num_attention_heads")
     if faults:
-        raise InputError(f"{weights.path}: is no ESM-2 folder: {'; '.join(faults)}.")
+        raise InputError(f"{weights.path}: is not an ESM-2 folder: {'; '.join(faults)}.")
     assert isinstance(heads, int)
     return heads
 
 
 def _vocabulary_faults(vocabulary: Path) -> list[str]:
-    """Return what is wrong with the order of tokens, where the folder has it."""
+    """Return what is wrong with the order of tokens, if the folder states it."""
     if not vocabulary.exists():
         return []
     tokens = vocabulary.read_text(errors="replace").split()
     different = [
-        f"token {place} of vocab.txt is {ascii(found)}, expected {expected}"
-        for place, (found, expected) in enumerate(zip(tokens, esm2.ALPHABET, strict=False))
-        if found != expected
+        f"token {place} of vocab.txt is {ascii(token)}, expected {expected}"
+        for place, (token, expected) in enumerate(zip(tokens, esm2.ALPHABET, strict=False))
+        if token != expected
     ]
     if not different and len(tokens) != len(esm2.ALPHABET):
         different = [f"vocab.txt has {len(tokens)} tokens, expected {len(esm2.ALPHABET)}"]
@@ -171,7 +162,7 @@ def _vocabulary_faults(vocabulary: Path) -> list[str]:
 
 
 def _with_fair_names(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """Return Hugging Face's tensors under fair-esm's names; an unknown name stays as it is."""
+    """Return Hugging Face's tensors under fair-esm's names; an unknown name is kept as it is."""
     renamed = {}
     for published, tensor in tensors.items():
         name = published.removeprefix("esm.")
@@ -187,50 +178,30 @@ def _with_fair_names(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTen
     return renamed
 
 
-def _with_our_names(
-    tensors: Mapping[str, StoredTensor],
-) -> dict[str, tuple[StoredTensor, ...]]:
-    """Return fair-esm's tensors under our names; an unknown name stays, and is refused later."""
-    ours: dict[str, tuple[StoredTensor, ...]] = {}
-    stacked: dict[str, dict[str, StoredTensor]] = {}
-    for name, tensor in tensors.items():
-        if esm2.PUBLISHED_UNUSED.search(name):
-            continue
-        match = re.fullmatch(r"(layers\.\d+\.)(.+)\.(weight|bias)", name)
-        if match and match[2] in esm2.PUBLISHED_STACKED:
-            stacked.setdefault(f"{match[1]}qkv.{match[3]}", {})[match[2]] = tensor
-        elif match and match[2] in esm2.PUBLISHED_LAYER_NAMES:
-            ours[f"{match[1]}{esm2.PUBLISHED_LAYER_NAMES[match[2]]}.{match[3]}"] = (tensor,)
-        else:
-            ours[name] = (tensor,)
-    for name, parts in stacked.items():
-        if len(parts) == len(esm2.PUBLISHED_STACKED):  # else it is reported as missing
-            ours[name] = tuple(parts[part] for part in esm2.PUBLISHED_STACKED)
-    return ours
-
-
 def _frequencies(
     path: Path, tensors: Mapping[str, StoredTensor], head_width: int
 ) -> tuple[float, ...]:
-    """Return the rotary frequencies in the file, with which fair-esm computes.
+    """Return the rotary frequencies in the file, which fair-esm computes with.
 
-    A file in half precision has them rounded to half. Empty: they are the formula's.
+    A file in half precision has them rounded to half. Empty: they are those of the formula.
     """
     exact = np.array(esm2.rotary_frequencies(head_width))
-    found = {}
+    by_layer = []
     for name, tensor in tensors.items():
         if FREQUENCIES.search(name):
             if tensor.shape != exact.shape:
-                raise InputError(f"{path}: {name} has shape {tensor.shape}, not {exact.shape}.")
-            found[name] = tensor.read().astype(np.float64)
-    if not found:
+                raise InputError(
+                    f"{path}: {name} has shape {tensor.shape}, expected {exact.shape}."
+                )
+            by_layer.append(tensor.read().astype(np.float64))
+    if not by_layer:
         return ()
-    first, *others = found.values()
+    first, *others = by_layer
     worst = float(np.abs(first / exact - 1).max())
     if not worst <= ROUNDED_FREQUENCIES:
-        raise InputError(f"{path}: its rotary frequencies are {worst:.0%} off, so is no ESM-2.")
+        raise InputError(f"{path}: its rotary frequencies are {worst:.0%} off, so it is not ESM-2.")
     if any(not np.array_equal(first, other) for other in others):
-        raise InputError(f"{path}: its layers have different rotary frequencies, so is no ESM-2.")
+        raise InputError(f"{path}: its layers differ in rotary frequencies, so it is not ESM-2.")
     return () if worst <= EXACT_FREQUENCIES else tuple(first.tolist())
 
 

@@ -1,95 +1,89 @@
-"""Official files, from the network or carried over by hand, become a model set.
+"""Official files, downloaded or copied here by hand, become a model set.
 
 CACHE/500_model.pth, DNABERT-S/pytorch_model.bin ...   checked files, kept for the next set
-CACHE/first_fetch.json                                 sums of what no source states a sum for
+CACHE/first_fetch.json                                 sha256 of files whose source states none
 """
 
 import fcntl
-import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
+from urllib3 import Retry
+
 from virnucpro.errors import InputError
-from virnucpro.files import write_text
 from virnucpro.model_import.content_check import (
     CheckedFile,
     FirstFetches,
     WrongContentError,
     check_content,
 )
-from virnucpro.model_import.download import Retry, Transfer, check_space, download
-from virnucpro.model_import.download_progress import shown
+from virnucpro.model_import.disk_space import check_disk_space
+from virnucpro.model_import.download import RETRY, Transfer, download
 from virnucpro.model_import.sources_table import OfficialSet, SourceFile
+from virnucpro.model_sets.description import write_description
+from virnucpro.model_sets.json_file import read_json
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LocalFiles:
-    """What the builder of a set needs.
-
-    Attributes:
-        dnabert_s: folder of the weights, configuration and tokenizer.
-    """
-
-    esm2: Path
-    dnabert_s: Path
-    classifier: Path
-    chunk_bp: int
-
-
-Build = Callable[[LocalFiles, Path], None]
 
 
 def fetch_set(
     official: OfficialSet,
     out: Path,
-    build: Build,
     *,
+    dtype: str = "auto",
+    store: Path | None = None,
     carried: Path | None = None,
     cache: Path | None = None,
-    retry: Retry | None = None,
-) -> list[CheckedFile]:
-    """Make the model set `out` of the official files; return these, checked.
+    retry: Retry = RETRY,
+) -> None:
+    """Build the model set `out` from the official files.
 
     Args:
-        carried: folder of files that were carried over by hand; the network is left alone then.
+        official: its files.
+        out: folder of the set.
+        dtype, store: as for `models build`.
+        carried: folder of files that were copied here by hand; nothing is downloaded then.
         cache: folder of downloads; by default `downloads` beside the set.
-    Raises: InputError when a file cannot be had, or is another one than the official.
+        retry: when to give up downloading.
+    Raises: InputError when a file cannot be downloaded, or is another one than the official.
     """
     if (out / "modelset.json").exists():
-        raise InputError(f"{out}: there is a model set already. Remove it, or give another name.")
+        raise InputError(f"{out}: is a model set already. Delete it, or give another name.")
     cache = cache or out.absolute().parent / "downloads"
     with exclusive(cache):
         if carried is None:
-            checked = download_all(official.files, cache, retry or Retry())
+            checked = download_all(official.files, cache, retry)
         else:
             checked = check_carried(official.files, carried, FirstFetches(cache))
     for file in checked:
         log.info("%s: sha256 %s, %s", file.path, file.sha256, file.check)
+    from virnucpro.model_import.build import BuildRequest, build  # loads torch
+
     paths = {file.source: file.path for file in checked}
     build(
-        LocalFiles(
-            paths[official.esm2],
-            paths[official.dnabert_s[0]].parent,
-            paths[official.classifier],
-            official.chunk_bp,
-        ),
-        out,
+        BuildRequest(
+            folder=out,
+            esm2=paths[official.esm2],
+            dnabert_s=paths[official.dnabert_s[0]].parent,
+            classifier=paths[official.classifier],
+            store=store,
+            chunk_bp=official.chunk_bp,
+            dtype=dtype,
+        )
     )
-    note_sources(out / "modelset.json", checked)
-    return checked
+    note_sources(out, checked)
 
 
 def download_all(files: Sequence[SourceFile], cache: Path, retry: Retry) -> list[CheckedFile]:
     """Return all files, each in the cache: those that are not there yet are downloaded."""
+    stated = sum(f.size_bytes or 0 for f in files if not (cache / f.path).exists())
+    parts = [part_file(cache / f.path) for f in files]
+    received = sum(part.stat().st_size for part in parts if part.exists())
+    check_disk_space(cache, stated - received, "the download", "name another disk with --cache")
     first_fetches = FirstFetches(cache)
-    known = sum(f.size_bytes or 0 for f in files if not (cache / f.path).exists())
-    here = sum(p.stat().st_size for f in files if (p := part_file(cache / f.path)).exists())
-    check_space(cache, known - here, "the download")
     try:
         return [obtain(file, cache, first_fetches, retry) for file in files]
     except InputError as error:
@@ -103,35 +97,34 @@ def obtain(file: SourceFile, cache: Path, first_fetches: FirstFetches, retry: Re
         return check_content(file, target, first_fetches)
     target.parent.mkdir(parents=True, exist_ok=True)
     transfer = Transfer(file.url, part_file(target), file.size_bytes, file.is_pinned)
-    is_continued = transfer.have > 0
+    is_resumed = transfer.part_bytes > 0
     while True:
-        with shown(file.name) as progress:
-            download(transfer, progress, retry)
+        download(transfer, retry)
         try:
-            found = check_content(file, transfer.part, first_fetches)
+            checked = check_content(file, transfer.part, first_fetches)
         except WrongContentError:
-            transfer.discard()  # else the next command would continue a wrong part
-            if not is_continued:
+            transfer.discard()  # else the next command would resume a wrong part
+            if not is_resumed:
                 raise
-            log.info("%s: the continued part is wrong; once more from its beginning", file.name)
-            is_continued = False
+            log.info("%s: the resumed part is wrong; downloading it from the start", file.name)
+            is_resumed = False
             continue
         transfer.part.replace(target)
         transfer.discard()
-        return CheckedFile(file, target, found.sha256, found.check)
+        return replace(checked, path=target)
 
 
 def part_file(target: Path) -> Path:
-    """Return where a file grows until it is whole and checked."""
+    """Return the file that a download is appended to until it is complete and checked."""
     return target.with_name(f".{target.name}.part")
 
 
 def check_carried(
     files: Sequence[SourceFile], folder: Path, first_fetches: FirstFetches
 ) -> list[CheckedFile]:
-    """Return the files of a folder that someone filled, under their published names.
+    """Return the files that were copied into a folder by hand, under their published names.
 
-    Files with a sub-folder in the table may lie in it or beside the others.
+    Files with a sub-folder in the table may be in it or beside the others.
     Raises: InputError naming every missing and every wrong file.
     """
     base = {
@@ -139,10 +132,10 @@ def check_carried(
         for sub in {file.folder for file in files}
     }
     paths = {file: base[file.folder] / file.name for file in files}
-    lost = [file for file, path in paths.items() if not path.is_file()]
-    if lost:
-        names = ", ".join(str(paths[file]) for file in lost)
-        raise InputError(f"--from {folder}: not there: {names}.\n{by_hand(lost)}")
+    missing = [file for file, path in paths.items() if not path.is_file()]
+    if missing:
+        names = ", ".join(str(paths[file]) for file in missing)
+        raise InputError(f"--from {folder}: missing: {names}.\n{by_hand(missing)}")
     checked, faults = [], []
     for file, path in paths.items():
         try:
@@ -156,15 +149,15 @@ def check_carried(
 
 
 def by_hand(files: Sequence[SourceFile]) -> str:
-    """Return how to do without a network here."""
+    """Return the instructions for a machine without a network."""
     lines = [f"  {file.url}\n    as DIR/{file.path}" for file in files]
     return "By hand: download on any machine, then give --from DIR:\n" + "\n".join(lines)
 
 
-def note_sources(description: Path, checked: Sequence[CheckedFile]) -> None:
+def note_sources(folder: Path, checked: Sequence[CheckedFile]) -> None:
     """Add to modelset.json where each official file came from and how it was checked."""
-    content = json.loads(description.read_text())
-    content["fetched"] = [
+    description = read_json(folder / "modelset.json")
+    description["fetched"] = [
         {
             "file": file.source.name,
             "url": file.source.url,
@@ -175,12 +168,12 @@ def note_sources(description: Path, checked: Sequence[CheckedFile]) -> None:
         }
         for file in checked
     ]
-    write_text(description, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_description(folder, description)
 
 
 @contextmanager
 def exclusive(cache: Path) -> Iterator[None]:
-    """Hold the folder of downloads, made if need be; wait for another fetch that holds it.
+    """Lock the folder of downloads, made if need be; wait while another fetch has it.
 
     Raises: InputError when the folder cannot be written or locked.
     """
@@ -191,37 +184,15 @@ def exclusive(cache: Path) -> Iterator[None]:
         raise InputError(
             f"{cache}: cannot be written ({error.strerror}). Name a folder with --cache."
         ) from error
-    with lock:  # closing it, or dying, gives the lock back
+    with lock:  # closing it, or dying, releases the lock
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("%s: another fetch is at work here; waiting for it", cache)
+            log.info("%s: another fetch is using this folder; waiting for it", cache)
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
             raise InputError(
                 f"{cache}: its file system has no locks ({error.strerror}). Name a folder on "
-                "another with --cache."
+                "another one with --cache."
             ) from error
         yield
-
-
-def build_with(dtype: str, store: Path | None) -> Build:
-    """Return the builder of model sets, with these options; it loads torch when it is called."""
-
-    def build_set(files: LocalFiles, out: Path) -> None:
-        from virnucpro.model_import.build import Request, build
-
-        build(
-            Request(
-                folder=out,
-                store=store or out.parent / "components",
-                esm2=files.esm2,
-                dnabert_s=files.dnabert_s,
-                classifier=files.classifier,
-                chunk_bp=files.chunk_bp,
-                dtype=dtype,
-                force=False,
-            )
-        )
-
-    return build_set

@@ -13,8 +13,8 @@ class KnownFile:
     """A published file, of the table that `models fetch` uses.
 
     Attributes:
-        name: publisher and file, for people.
-        digests: sha256 or git's blob id, or both, as stated.
+        name: publisher and file name.
+        digests: sha256 or git's blob id, or both, as published.
         chunk_bp: for a classifier, the length of the chunks that it was trained on.
     """
 
@@ -25,7 +25,7 @@ class KnownFile:
 
 @functools.cache
 def known_files() -> tuple[KnownFile, ...]:
-    """Return the files of assets/models.toml whose content a source states."""
+    """Return the files of assets/models.toml that have a published checksum."""
     table = read_table()
     trained_on = {official.classifier: official.chunk_bp for official in table.sets.values()}
     return tuple(
@@ -41,11 +41,11 @@ def known_files() -> tuple[KnownFile, ...]:
 
 @dataclass(frozen=True)
 class Identity:
-    """A source file and what it is.
+    """A source file, and which published file it is.
 
     Attributes:
         path, num_bytes, sha256: of the file.
-        known: the published file that it is, None for any other.
+        known: the published file, None for any other.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Identity:
 
 
 def identify(path: Path) -> Identity:
-    """Return what a file is, by its content."""
+    """Return which file this is, by its content."""
     sha256, git_blob, num_bytes = digests(path)
     known = next((file for file in known_files() if file.digests & {sha256, git_blob}), None)
     return Identity(path, num_bytes, sha256, known)

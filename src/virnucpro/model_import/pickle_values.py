@@ -1,4 +1,4 @@
-"""What a pickle may hold, as plain records, and the calls that rebuild some of it."""
+"""The values that a pickle may contain, as plain records, and the calls that rebuild them."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,23 +15,23 @@ T = TypeVar("T")
 
 
 class Refused(Exception):
-    """The pickle holds something that a checkpoint does not need; the text names it."""
+    """The pickle contains something that a checkpoint does not need; the text names it."""
 
 
 class Damaged(Refused):
-    """The bytes are no pickle, or a broken one."""
+    """The bytes are not a pickle, or a damaged one."""
 
 
 @dataclass(frozen=True)
 class Global:
-    """The name of a class or function, never the thing."""
+    """The name of a class or function; the class or function itself is never looked up."""
 
     name: str
 
 
 @dataclass
-class Object:
-    """What stays of an object: the name of its class and its attributes."""
+class PickledObject:
+    """An object as the name of its class and its attributes, without any behaviour."""
 
     class_name: str
     state: dict[str, Any] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Object:
 
 @dataclass(frozen=True)
 class Storage:
-    """`num_elements` numbers of a format, known by a key of the file they lie in."""
+    """`num_elements` numbers of a dtype, under a key of the file that has them."""
 
     key: str
     dtype: str
@@ -48,7 +48,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class TensorView:
-    """A tensor as its place in a storage; first element and strides count elements."""
+    """A tensor as a part of a storage; `first` and `strides` count elements."""
 
     storage: Storage
     first: int
@@ -57,7 +57,7 @@ class TensorView:
 
 
 def _rebuild_tensor(name: str, arguments: tuple[Any, ...]) -> TensorView:
-    """Check what _rebuild_tensor (4 values) or _rebuild_tensor_v2 (2 more, or 3) is given."""
+    """Check the arguments of _rebuild_tensor (4) or _rebuild_tensor_v2 (6 or 7)."""
     if len(arguments) not in ((4,) if name.endswith("tensor") else (6, 7)):
         raise Refused(f"{name} with {len(arguments)} arguments")
     storage, first, shape, strides, *rest = arguments
@@ -72,15 +72,15 @@ def _rebuild_tensor(name: str, arguments: tuple[Any, ...]) -> TensorView:
     )
     if rest[1:] and (rest[1] or rest[2:] not in ([], [None], [{}])):
         raise Refused("a tensor with hooks or with conjugate or negative bits")
-    used = prod(view.shape)
+    num_elements = prod(view.shape)
     last = view.first + sum(
         (n - 1) * step for n, step in zip(view.shape, view.strides, strict=True)
     )
-    # A view that repeats elements would make a small file a large component.
-    if used > storage.num_elements or (used and last >= storage.num_elements):
+    # A view that repeats elements would turn a small file into a large component.
+    if num_elements > storage.num_elements or (num_elements and last >= storage.num_elements):
         raise Refused(
-            f"a tensor of shape {view.shape}, strides {view.strides}, from element {view.first} "
-            f"on, which a storage of {storage.num_elements} elements cannot hold"
+            f"a tensor of shape {view.shape}, strides {view.strides}, from element {view.first}, "
+            f"which does not fit into a storage of {storage.num_elements} elements"
         )
     return view
 
@@ -102,13 +102,13 @@ def _rebuild_set(name: str, arguments: tuple[Any, ...]) -> set[Any]:
 
 
 def _rebuild_dict(name: str, arguments: tuple[Any, ...]) -> "OrderedDict[str | int, Any]":
-    """Return what Python 3 fills by SETITEMS later, and Python 2 gives as a list of pairs."""
+    """Return an OrderedDict: Python 2 passes a list of pairs, Python 3 fills it by SETITEMS."""
     result: OrderedDict[str | int, Any] = OrderedDict()
     if arguments:
         (pairs,) = _single(name, arguments)
         for pair in expect(pairs, list, name):
             if not isinstance(pair, list | tuple) or len(pair) != 2:
-                raise Refused(f"{name} of something else than pairs")
+                raise Refused(f"{name} of values that are not pairs")
             result[as_key(pair[0])] = pair[1]
     return result
 
@@ -153,7 +153,7 @@ def as_key(value: Any) -> str | int:
 def as_count(value: Any) -> int:
     """Return a size, stride or offset."""
     if type(value) is not int or not 0 <= value <= MAX_INTEGER:
-        raise Refused("a size, stride or offset that is negative, huge or no integer")
+        raise Refused("a size, stride or offset that is negative, huge or not an integer")
     return value
 
 
@@ -162,6 +162,6 @@ def kind_of(value: Any) -> str:
     return f"global {value.name}" if isinstance(value, Global) else type(value).__name__
 
 
-def shown(text: Any) -> str:
-    """Return a name out of the file so that it cannot play with the terminal."""
+def printable(text: Any) -> str:
+    """Return a name from the file with control characters escaped, for messages."""
     return str(text)[:200].encode("unicode_escape").decode()

@@ -1,45 +1,50 @@
-"""How far a long job over bytes is: a bar on a terminal, nothing in a log."""
+"""Progress of a long job over bytes: tqdm's bar on a terminal, a line now and then in a log."""
 
+import logging
 import sys
-import time
 
-REDRAW_INTERVAL_S = 0.2
-BAR_WIDTH = 30
+from tqdm import tqdm
+
+LINE_INTERVAL_S = 30.0
+LINE_FORMAT = "{desc}: {n_fmt}B of {total_fmt}B, {rate_fmt}, {remaining} left"
+
+log = logging.getLogger(__name__)
 
 
-class Progress:
-    """A context that shows a bar on stderr while it is open."""
+class LogLines(tqdm):
+    """A bar that is a line of the log each time that tqdm would draw it."""
 
-    def __init__(self, label: str, total_bytes: int) -> None:
-        """Take what is done, and how much of it there is."""
-        self._label, self._total = label, total_bytes
-        self._done = 0
-        self._start = self._drawn = time.monotonic()
-        self._on_terminal = sys.stderr.isatty()
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Log the bar; tqdm gives "" to clear it."""
+        if msg is None:
+            log.info("%s", str(self))  # now: the bar moves on
 
-    def __enter__(self) -> "Progress":
-        """Return itself."""
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Remove the bar."""
-        if self._on_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def byte_progress(
+    label: str, total: int | None, done: int = 0, *, first_line_s: float = LINE_INTERVAL_S
+) -> tqdm:
+    """Return a context that shows a bar while it is open; its `update(num_bytes)` moves the bar.
 
-    def add(self, num_bytes: int) -> None:
-        """Count what was done."""
-        self._done += num_bytes
-        now = time.monotonic()
-        if self._on_terminal and now - self._drawn >= REDRAW_INTERVAL_S:
-            self._drawn = now
-            print(f"\r\x1b[K{self._line(now)}", end="", file=sys.stderr, flush=True)
-
-    def _line(self, now: float) -> str:
-        share = self._done / max(self._total, 1)
-        rate = self._done / max(now - self._start, 1e-9)
-        filled = round(BAR_WIDTH * min(share, 1))
-        left_s = (self._total - self._done) / max(rate, 1)
-        return (
-            f"{self._label} [{'#' * filled:{BAR_WIDTH}}] {self._done / 1e9:.2f} of "
-            f"{self._total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s, {left_s:.0f} s left"
-        )
+    Args:
+        label: of the bar; total: in bytes, None if unknown.
+        done: bytes that were there before, which the rate does not count.
+        first_line_s: when a log gets its first line; by default a short job has none.
+    """
+    options = {
+        "desc": label,
+        "total": total,
+        "initial": done,
+        "unit": "B",
+        "unit_scale": True,
+        "smoothing": 0,  # the mean rate
+        "leave": False,
+    }
+    if sys.stderr.isatty():
+        return tqdm(**options)
+    return LogLines(
+        **options,
+        bar_format=LINE_FORMAT if total else None,
+        mininterval=LINE_INTERVAL_S,
+        miniters=1,
+        delay=first_line_s,
+    )

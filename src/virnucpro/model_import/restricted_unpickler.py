@@ -1,10 +1,17 @@
 """Reads a pickle as data: an interpreter of the opcodes that checkpoints need, and of no others.
 
-Python's own unpickler imports what a file names and calls it. This one has nothing to import or
-call: a global is a string that must be on the allow-list, an object is its class name and a dict,
-a tensor says where its numbers lie. It is not a subclass of pickle.Unpickler, because that one
-still sets attributes of whatever find_class returns, asks the extension registry, and sizes its
-memo by a number in the file. `pickletools.genops` does the parsing.
+Python's own unpickler imports what a file names and calls it. This one imports and calls nothing:
+a global is a string that must be on the allow-list, an object is its class name and a dict, a
+tensor is the place of its numbers. `pickletools.genops` does the parsing. It is not a subclass of
+pickle.Unpickler, which still sets attributes of whatever find_class returns, looks into the
+extension registry, and sizes its memo by a number in the file.
+
+torch.load(weights_only=True, mmap=True) was tried instead (torch 2.11). It runs nothing either, but
+fails these tests of test_hostile_pickles.py and test_torch_file.py: its allow-list always has
+bytearray, so that 451 bytes take 8 GiB of memory ("memory of a declared size"); it hashes any key,
+26 nested tuples in 3 s and twice that for each more ("key that is slow to hash"); a storage cut
+short is filled with the bytes that follow it in the file ("short_storage"); a compressed pickle of
+4 MB is inflated to 4 GiB ("unchanged"); protocols 4 and 5 are not read, legacy files not mapped.
 """
 
 import io
@@ -20,25 +27,24 @@ from virnucpro.model_import.pickle_values import (
     REBUILD,
     Damaged,
     Global,
-    Object,
+    PickledObject,
     Refused,
     Storage,
     as_count,
     as_key,
     expect,
     kind_of,
-    shown,
+    printable,
 )
 
 MAX_PICKLE_BYTES = 4 << 20  # that of ESM-2 3B has 0.1 MB; each byte can cost 70 bytes of memory
-
 MAX_SHOWN = 10  # names in a message
 MAX_INTEGER_BITS = 128  # the magic number of the legacy format has 77
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a pickle holds: its value, the storages it names, and how many bytes it took."""
+    """The value of a pickle, the storages that it names, and its size in the file."""
 
     value: Any
     storages: dict[str, Storage]
@@ -66,15 +72,15 @@ def read_pickle(data: bytes) -> Content:
 
 
 def _refuse_globals(data: bytes) -> None:
-    """Refuse what is spelt out in the pickle before a step of it is done, all names at once."""
+    """Refuse the globals that the pickle names literally, all at once, before interpreting it."""
     names = []
-    with suppress(ValueError):  # the machine says what is damaged
+    with suppress(ValueError):  # read_pickle reports damage
         for opcode, argument, _ in pickletools.genops(data[:MAX_PICKLE_BYTES]):
             if opcode.name in ("GLOBAL", "INST"):
                 names.append(str(argument).replace(" ", ".", 1))
-    if faults := [shown(name) for name in dict.fromkeys(names) if name not in ALLOWED]:
-        more = f" and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
-        raise Refused(f"the global {', '.join(faults[:MAX_SHOWN])}{more}")
+    if refused := [printable(name) for name in dict.fromkeys(names) if name not in ALLOWED]:
+        more = f" and {len(refused) - MAX_SHOWN} more" if len(refused) > MAX_SHOWN else ""
+        raise Refused(f"the global {', '.join(refused[:MAX_SHOWN])}{more}")
 
 
 class _Machine:
@@ -87,7 +93,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def step(self, opcode: str, argument: Any) -> None:
-        """Do one opcode."""
+        """Interpret one opcode."""
         if opcode in PUSHED:
             if isinstance(argument, int) and argument.bit_length() > MAX_INTEGER_BITS:
                 raise Refused(f"an integer of {argument.bit_length()} bits")
@@ -104,12 +110,12 @@ class _Machine:
         elif opcode not in IGNORED:
             method: Callable[[Any], None] | None = getattr(self, f"_{opcode.lower()}", None)
             if method is None:
-                name = f" for {shown(argument)}" if argument is not None else ""
+                name = f" for {printable(argument)}" if argument is not None else ""
                 raise Refused(f"the opcode {opcode}{name}, which no checkpoint needs")
             method(argument)
 
     def result(self) -> Any:
-        """Return the value on top."""
+        """Return the value on top of the stack."""
         return self._stack[-1]
 
     def _pop_to_mark(self) -> list[Any]:
@@ -177,7 +183,7 @@ class _Machine:
     def _name(self, module: str, name: str) -> None:
         full = f"{module}.{name}"
         if full not in ALLOWED or "." in name:
-            raise Refused(f"the global {shown(full)}")
+            raise Refused(f"the global {printable(full)}")
         self._stack.append(Global(full))
 
     def _reduce(self, _: Any) -> None:
@@ -192,12 +198,12 @@ class _Machine:
         name = expect(self._stack.pop(), Global, "NEWOBJ").name
         if name not in OBJECTS or arguments:
             raise Refused(f"a new object of {name} with {len(arguments)} arguments")
-        self._stack.append(Object(name))
+        self._stack.append(PickledObject(name))
 
     def _build(self, _: Any) -> None:
         state = expect(self._stack.pop(), dict, "BUILD")
         target = self._stack[-1]
-        if isinstance(target, Object):
+        if isinstance(target, PickledObject):
             target.state.update(state)
         elif not isinstance(target, OrderedDict):  # whose attributes, _metadata, are not needed
             raise Refused(f"attributes for a {type(target).__name__}")
@@ -209,12 +215,12 @@ class _Machine:
                     raise Refused("a view of a storage, as torch wrote them before 0.4")
                 storage = Storage(key, STORAGES[name], as_count(count))
                 if self.storages.setdefault(key, storage) != storage:
-                    raise Refused(f"two descriptions of the storage {shown(key)}")
+                    raise Refused(f"two descriptions of the storage {printable(key)}")
                 self._stack.append(storage)
             case ("module", Global(_) as name, _, _):  # a class with its source, in legacy files
                 self._stack.append(name)
             case other:
-                raise Refused(f"a persistent id that is no storage ({kind_of(other)})")
+                raise Refused(f"a persistent id that is not a storage ({kind_of(other)})")
 
 
 NEW: dict[str, Callable[[], Any]] = {

@@ -1,4 +1,4 @@
-"""The table of official model files, assets/models.toml: where they live, what is known of them."""
+"""The table of official model files, assets/models.toml: addresses, sizes and checksums."""
 
 import re
 import sys
@@ -20,12 +20,12 @@ HEX_DIGITS = {"sha256": 64, "git_blob": 40}
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A published file, and what a source states of its content.
+    """A published file, and what its source states about its content.
 
     Attributes:
         name: as published.
-        folder: sub-folder that it is kept in; empty for a name that says enough.
-        size_bytes: None where no source states it; so sha256 and git_blob (git's SHA-1 of it).
+        folder: sub-folder that it is kept in; empty for a name that is unique.
+        size_bytes, sha256, git_blob (git's SHA-1 of it): None where no source states it.
         width: of the embedding, for an encoder.
     """
 
@@ -41,12 +41,12 @@ class SourceFile:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether a source states a checksum."""
+        """Return whether a source states a checksum."""
         return bool(self.sha256 or self.git_blob)
 
     @property
     def path(self) -> str:
-        """Where it lies in a folder of downloads."""
+        """Return its place in a folder of downloads."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
@@ -67,46 +67,47 @@ class OfficialSet:
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
-        """All of them, small ones first: what is wrong with a network shows early."""
+        """Return all files, small ones first, so that a faulty network shows early."""
         files = (self.classifier, *self.dnabert_s, self.esm2)
         return tuple(sorted(files, key=lambda file: file.size_bytes or 0))
 
 
 @dataclass(frozen=True)
-class Table:
-    """All that the table names, by key."""
+class SourcesTable:
+    """The content of the table, by key."""
 
     files: dict[str, SourceFile]
     sets: dict[str, OfficialSet]
 
     def official_set(self, name: str, esm2: str | None = None) -> OfficialSet:
-        """Return a set, with another ESM-2 than its own where asked for.
+        """Return a set, with another ESM-2 if one is named.
 
         Args:
-            esm2: key of an ESM-2 file, or its size alone: 3B, 650M.
-        Raises: InputError listing the names there are, or when the classifier takes another width.
+            name: of the set.
+            esm2: key of an ESM-2 file, or its size alone: 3B, 650M; None for the set's own.
+        Raises: InputError listing the known names, or when the classifier takes another width.
         """
         if name not in self.sets:
             raise InputError(
-                f"{name}: no such official model set. There are: {', '.join(self.sets)}."
+                f"{name}: no such official model set. Known are: {', '.join(self.sets)}."
             )
         if esm2 is None:
             return self.sets[name]
         encoders = [key for key in self.files if key.startswith("esm2_")]
         matches = [key for key in encoders if esm2 == key or esm2 in key.split("_")[2:3]]
         if len(matches) != 1:
-            raise InputError(f"--esm2 {esm2}: no such encoder. There are: {', '.join(encoders)}.")
-        chosen, wanted = self.files[matches[0]], self.sets[name].esm2_width
-        if chosen.width not in (None, wanted):
+            raise InputError(f"--esm2 {esm2}: no such encoder. Known are: {', '.join(encoders)}.")
+        chosen, needed = self.files[matches[0]], self.sets[name].esm2_width
+        if chosen.width not in (None, needed):
             raise InputError(
                 f"--esm2 {esm2}: gives {chosen.width} numbers a frame, the classifier of {name} "
-                f"takes {wanted}. Leave --esm2 out, or train a classifier for it."
+                f"takes {needed}. Omit --esm2, or train a classifier for it."
             )
         return replace(self.sets[name], esm2=chosen)
 
 
-def read_table(path: Path | None = None) -> Table:
-    """Return what a table names; the project's own by default.
+def read_table(path: Path | None = None) -> SourcesTable:
+    """Read a table; the project's own by default.
 
     Raises: InputError naming every faulty entry.
     """
@@ -116,11 +117,11 @@ def read_table(path: Path | None = None) -> Table:
     except OSError as error:
         raise InputError(
             f"{path}: the table of official model files cannot be read ({error.strerror}). It is "
-            "assets/models.toml of the project: run from a complete checkout, or name a table "
+            "assets/models.toml of the project: run from a complete checkout, or give a table "
             "with --sources."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no TOML file ({error}). Copy it again.") from error
+        raise InputError(f"{path}: is not a TOML file ({error}). Copy it again.") from error
     faults: list[str] = []
     files = {
         key: file
@@ -134,11 +135,11 @@ def read_table(path: Path | None = None) -> Table:
     }
     if faults:
         raise InputError(f"{path}: is faulty:\n  " + "\n  ".join(faults))
-    return Table(files, sets)
+    return SourcesTable(files, sets)
 
 
 def _file_of(key: str, entry: object, faults: list[str]) -> SourceFile | None:
-    """Return an entry of [files]; None after adding to the faults."""
+    """Return an entry of [files]; None after adding its faults to the list."""
     if not isinstance(entry, dict):
         faults.append(f"files.{key}: must be a table")
         return None
@@ -149,14 +150,14 @@ def _file_of(key: str, entry: object, faults: list[str]) -> SourceFile | None:
             wrong.append(f"{name} is missing")
     for name in ("name", "folder"):  # they become paths
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(entry.get(name, "x"))):
-            wrong.append(f"{name} must be of letters, digits, '.', '_' and '-'")
+            wrong.append(f"{name} must consist of letters, digits, '.', '_' and '-'")
     for name, digits in HEX_DIGITS.items():
         if not re.fullmatch(f"[0-9a-f]{{{digits}}}", str(entry.get(name, "0" * digits))):
             wrong.append(f"{name} must have {digits} hexadecimal digits")
     for name in ("size_bytes", "width"):
         number = entry.get(name, 1)
         if not isinstance(number, int) or number < 1:
-            wrong.append(f"{name} must be a positive number")
+            wrong.append(f"{name} must be an integer >= 1")
     if wrong:
         faults.append(f"files.{key}: {', '.join(wrong)}")
         return None
@@ -166,17 +167,15 @@ def _file_of(key: str, entry: object, faults: list[str]) -> SourceFile | None:
 def _set_of(
     name: str, entry: object, files: Mapping[str, SourceFile], faults: list[str]
 ) -> OfficialSet | None:
-    """Return an entry of [sets]; None after adding to the faults."""
+    """Return an entry of [sets]; None after adding its faults to the list."""
     kinds = {"classifier": str, "dnabert_s": list, "esm2": str, "esm2_width": int, "chunk_bp": int}
     if not isinstance(entry, dict) or {k: type(v) for k, v in entry.items()} != kinds:
-        wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in kinds.items())
-        faults.append(f"sets.{name}: must have just {wanted}")
+        expected = ", ".join(f"{key} ({kind.__name__})" for key, kind in kinds.items())
+        faults.append(f"sets.{name}: must have exactly {expected}")
         return None
-    lost = [
-        key for key in (entry["classifier"], *entry["dnabert_s"], entry["esm2"]) if key not in files
-    ]
-    if lost:
-        faults.append(f"sets.{name}: no (faultless) entry files.{', files.'.join(lost)}")
+    keys = (entry["classifier"], *entry["dnabert_s"], entry["esm2"])
+    if missing := [key for key in keys if key not in files]:
+        faults.append(f"sets.{name}: no valid entry files.{', files.'.join(missing)}")
         return None
     return OfficialSet(
         name,

@@ -1,4 +1,4 @@
-"""The store: component files under the name of their content's sha256, each one once."""
+"""The store: component files named after the sha256 of their content, each once."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def put(store: Path, suffix: str, write: Callable[[Path], str]) -> Path:
-    """Add a file to the store, or find it there; return its path.
+    """Add a file to the store, unless it is there already; return its path.
 
     Args:
         store: folder, made if needed.
@@ -31,10 +31,10 @@ def put(store: Path, suffix: str, write: Callable[[Path], str]) -> Path:
                 log.info("%s is in the store already", path.name)
                 return path
             log.warning("%s in the store was damaged: it is replaced", path.name)
-        if (found := identify(temporary).sha256) != sha256:
+        if (read_back := identify(temporary).sha256) != sha256:
             raise InputError(
-                f"{temporary}: reads back as sha256 {found}, but {sha256} was written. The disk "
-                "or memory is faulty: try another store (--store)."
+                f"{temporary}: reads back as sha256 {read_back}, but {sha256} was written. The "
+                "disk or memory is faulty: try another store (--store)."
             )
         temporary.chmod(0o644)
         temporary.replace(path)
@@ -53,21 +53,7 @@ def put_copy(store: Path, source: Path) -> Path:
     return put(store, source.suffix, copy)
 
 
-def check_space(store: Path, needed_bytes: int) -> None:
-    """Refuse to start what will not fit.
-
-    Raises: InputError with both sizes.
-    """
-    folder = next(parent for parent in (store, *store.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise InputError(
-            f"{store}: {free / 1e9:.1f} GB are free, the components need {needed_bytes / 1e9:.1f}. "
-            "Free some, choose another --store, or build with --dtype float16."
-        )
-
-
-def reference(file: Path, folder: Path) -> str:
+def path_in_set(file: Path, folder: Path) -> str:
     """Return how a set refers to a file of the store: relative where they share a folder.
 
     A set and the store beside it can then be moved together. Symbolic links are resolved first,

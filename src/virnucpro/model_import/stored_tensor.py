@@ -1,6 +1,6 @@
-"""A tensor that still lies in its file: read one at a time, so that memory follows the largest."""
+"""A tensor that is still on disk: read one at a time, so that memory follows the largest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Number formats as torch names them, and numpy's type for their bytes, little-endian.
+from virnucpro.errors import InputError
+
+# Dtypes as torch names them, and numpy's type for their bytes, little-endian.
 DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),
@@ -22,10 +24,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where the numbers of a tensor lie.
+    """The place of a tensor in a file.
 
     Attributes:
-        path: file; offset: its first byte that belongs to the tensor.
+        path: file; offset: place of the tensor's first byte.
         dtype: a key of DTYPES.
         shape: sizes; strides: in elements, all >= 0.
     """
@@ -36,6 +38,16 @@ class StoredTensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    def __getitem__(self, row: int) -> "StoredTensor":
+        """Return a row, still on disk.
+
+        Raises: InputError when there is none.
+        """
+        if not 0 <= row < (*self.shape, 0)[0]:
+            raise InputError(f"{self.path}: a tensor of shape {self.shape} has no row {row}.")
+        offset = self.offset + row * self.strides[0] * DTYPES[self.dtype].itemsize
+        return replace(self, offset=offset, shape=self.shape[1:], strides=self.strides[1:])
+
     def read(self) -> NDArray[Any]:
         """Return the numbers, contiguous; bfloat16 as float32, which holds them exactly."""
         kind = DTYPES[self.dtype]
@@ -43,7 +55,7 @@ class StoredTensor:
             return np.empty(self.shape, np.float32 if self.dtype == "bfloat16" else kind)
         steps = zip(self.shape, self.strides, strict=True)
         span = (1 + sum((size - 1) * stride for size, stride in steps)) * kind.itemsize
-        # Mapped for the time of this copy only: mapped pages count as memory of the process.
+        # Mapped during this copy only: mapped pages count as memory of the process.
         mapped = np.memmap(self.path, np.uint8, "r", self.offset, (span,))
         bytes_strides = tuple(stride * kind.itemsize for stride in self.strides)
         numbers = np.ndarray(self.shape, kind, mapped, 0, bytes_strides)

@@ -1,4 +1,4 @@
-"""Files of torch.save, zip and legacy format, read without running anything of theirs."""
+"""Files of torch.save, zip and legacy format, read without running anything in them."""
 
 import struct
 import zipfile
@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from virnucpro.errors import InputError
-from virnucpro.model_import.pickle_values import Damaged, Object, Refused, Storage, TensorView
+from virnucpro.model_import.pickle_values import (
+    Damaged,
+    PickledObject,
+    Refused,
+    Storage,
+    TensorView,
+)
 from virnucpro.model_import.restricted_unpickler import MAX_PICKLE_BYTES, Content, read_pickle
 from virnucpro.model_import.stored_tensor import DTYPES, StoredTensor
 
@@ -24,12 +30,12 @@ DAMAGED = "The file is cut short or damaged: copy it again."
 
 @dataclass(frozen=True)
 class TorchFile:
-    """The content of a file, with the places of its storages.
+    """The content of a file, and where its storages are.
 
     Attributes:
         path: of the file.
-        value: what was saved; tensors are TensorView, objects Object.
-        offsets: storage key -> its first byte in the file.
+        value: what was saved; tensors are TensorView, objects PickledObject.
+        offsets: storage key -> place of its first byte in the file.
     """
 
     path: Path
@@ -60,22 +66,25 @@ def read_torch_file(path: Path) -> TorchFile:
                 return _read_zip(path, stream)
             return _read_legacy(path, stream)
     except Refused as error:
-        raise InputError(f"{path}: refused, it holds {error}. Nothing of it was run.") from error
+        raise InputError(
+            f"{path}: refused, it contains {error}. Nothing in it was run. Give the published "
+            "file, or weights in safetensors."
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def state_of_module(value: Object) -> dict[str | int, Any]:
+def state_of_module(value: PickledObject) -> dict[str | int, Any]:
     """Return parameters and buffers of a module and its direct children, as a state dict."""
-    found: dict[str | int, Any] = {}
+    state: dict[str | int, Any] = {}
     children = value.state.get("_modules")
     modules: dict[str | int, Any] = {"": value, **(children if isinstance(children, dict) else {})}
     for prefix, module in modules.items():
         for kind in ("_parameters", "_buffers"):
-            held = module.state.get(kind) if isinstance(module, Object) else None
-            if isinstance(held, dict):
-                found |= {f"{prefix}.{name}".lstrip("."): v for name, v in held.items()}
-    return found
+            tensors = module.state.get(kind) if isinstance(module, PickledObject) else None
+            if isinstance(tensors, dict):
+                state |= {f"{prefix}.{name}".lstrip("."): v for name, v in tensors.items()}
+    return state
 
 
 def _read_zip(path: Path, stream: BinaryIO) -> TorchFile:
@@ -109,7 +118,7 @@ def _read_zip(path: Path, stream: BinaryIO) -> TorchFile:
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the entries by name; torch stores each as it is, once."""
+    """Return the entries by name; torch stores each once, uncompressed."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
         name = entry.filename
@@ -124,14 +133,14 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _start_of_data(path: Path, stream: BinaryIO, entry: zipfile.ZipInfo) -> int:
-    """Return the place of an entry's first byte: its local header may be padded."""
+    """Return the place of an entry's first byte, behind a local header that may be padded."""
     stream.seek(entry.header_offset)
     header = stream.read(LOCAL_HEADER_BYTES)
     name_length = int.from_bytes(header[26:28], "little")
     start = stream.tell() + name_length + int.from_bytes(header[28:30], "little")
     size = stream.seek(0, 2)
     if not header.startswith(ZIP_START) or start + entry.file_size > size:
-        raise InputError(f"{path}: zip entry {ascii(entry.filename)} is not there. {DAMAGED}")
+        raise InputError(f"{path}: zip entry {ascii(entry.filename)} is missing. {DAMAGED}")
     return start
 
 
@@ -141,7 +150,7 @@ def _read_legacy(path: Path, stream: BinaryIO) -> TorchFile:
         magic = _next_pickle(stream).value
     except Damaged as error:
         raise InputError(
-            f"{path}: is no file of torch.save. Give the published file as it is."
+            f"{path}: is not a file of torch.save. Give the published file as it is."
         ) from error
     if magic != LEGACY_MAGIC:
         raise Refused("a bare pickle, not a file of torch.save")
@@ -153,7 +162,7 @@ def _read_legacy(path: Path, stream: BinaryIO) -> TorchFile:
     content = _next_pickle(stream)
     keys = _next_pickle(stream).value
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise Refused("a list of storages that is none")
+        raise Refused("a list of storages that is not a list of keys")
     if sorted(keys) != sorted(content.storages):
         raise Refused("a list of storages that are not those of its tensors")
     offsets = {}
@@ -164,10 +173,10 @@ def _read_legacy(path: Path, stream: BinaryIO) -> TorchFile:
         written = int.from_bytes(size_field, "little") if len(size_field) == 8 else -1
         num_bytes = storage.num_elements * DTYPES[storage.dtype].itemsize
         offsets[key] = stream.tell()
-        held = size - stream.tell()
-        if written != storage.num_elements or held < num_bytes:
-            found = min(max(written, 0) * DTYPES[storage.dtype].itemsize, held)
-            raise _wrong_size(path, storage, found)
+        rest = size - stream.tell()
+        if written != storage.num_elements or rest < num_bytes:
+            actual = min(max(written, 0) * DTYPES[storage.dtype].itemsize, rest)
+            raise _wrong_size(path, storage, actual)
         stream.seek(num_bytes, 1)
     return TorchFile(path, content.value, offsets)
 
@@ -179,9 +188,9 @@ def _next_pickle(stream: BinaryIO) -> Content:
     return content
 
 
-def _wrong_size(path: Path, storage: Storage, found: int) -> InputError:
+def _wrong_size(path: Path, storage: Storage, actual: int) -> InputError:
     expected = storage.num_elements * DTYPES[storage.dtype].itemsize
     return InputError(
-        f"{path}: storage {ascii(storage.key)} has {found} bytes, its tensors need {expected}. "
+        f"{path}: storage {ascii(storage.key)} has {actual} bytes, its tensors need {expected}. "
         f"{DAMAGED}"
     )

@@ -8,6 +8,7 @@ checkpoint is not used.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,8 @@ PUBLISHED_NAMES = {
     "encoder.layer.*.mlp.layernorm": "layers.*.norm2",
 }
 PUBLISHED_TOKEN_TYPES = "embeddings.token_type_embeddings.weight"  # [2, D]; only row 0 is used
-PUBLISHED_UNUSED = re.compile(r"^pooler\.")
+PUBLISHED_UNUSED = re.compile(r"^(pooler|cls)\.|^embeddings\.position_ids$")  # cls: the masked head
+T = TypeVar("T", bound=Any)  # a tensor, or what stands for one and gives its rows
 
 
 @dataclass(frozen=True)
@@ -120,18 +122,22 @@ def alibi_slopes(heads: int) -> list[float]:
     return slopes + between
 
 
-def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a published state dict under our names; a name we do not know is kept as it is."""
-    ours: dict[str, Tensor] = {}
+def from_published(state: Mapping[str, T]) -> dict[str, T]:
+    """Return a published state dict under our names; an unknown name is kept as it is.
+
+    Args:
+        state: of tensors, or of whatever stands for one and gives its rows.
+    """
+    ours: dict[str, T] = {}
     for published, tensor in state.items():
-        if PUBLISHED_UNUSED.search(published):
+        name = published.removeprefix("bert.")
+        if PUBLISHED_UNUSED.search(name):
             continue
-        if published == PUBLISHED_TOKEN_TYPES:
+        if name == PUBLISHED_TOKEN_TYPES:
             ours["token_type"] = tensor[0]
             continue
-        module, _, kind = published.rpartition(".")
+        module, _, kind = name.rpartition(".")
         number = re.search(r"\.(\d+)\.", module)
-        module = re.sub(r"\.\d+\.", ".*.", module, count=1)
-        name = f"{PUBLISHED_NAMES.get(module, module)}.{kind}"
-        ours[name.replace("*", number[1]) if number else name] = tensor
+        module = PUBLISHED_NAMES.get(re.sub(r"\.\d+\.", ".*.", module, count=1), module)
+        ours[f"{module}.{kind}".replace("*", number[1] if number else "*")] = tensor
     return ours

@@ -7,6 +7,7 @@ here: the masked-language head and the contact head, which embeddings do not nee
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +45,7 @@ PUBLISHED_LAYER_NAMES = {
 PUBLISHED_STACKED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 PUBLISHED_PREFIX = re.compile(r"^(encoder\.sentence_encoder\.|encoder\.)")
 PUBLISHED_UNUSED = re.compile(r"^(lm_head|contact_head)\.|\.rot_emb\.inv_freq$")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -136,22 +138,27 @@ def rotary_frequencies(head_width: int) -> tuple[float, ...]:
     return tuple((1.0 / ROTARY_BASE**exponents).tolist())
 
 
-def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a fair-esm state dict under our names; a name that we do not know is kept as it is."""
-    ours: dict[str, Tensor] = {}
-    stacked: dict[str, dict[str, Tensor]] = {}
+def from_published(state: Mapping[str, T]) -> dict[str, tuple[T, ...]]:
+    """Return a fair-esm state dict under our names; an unknown name is kept as it is.
+
+    Args:
+        state: of tensors, or of whatever stands for one.
+    Returns: the parts of each tensor, which are to be stacked along their first dimension.
+    """
+    ours: dict[str, tuple[T, ...]] = {}
+    stacked: dict[str, dict[str, T]] = {}
     for published, tensor in state.items():
         name = PUBLISHED_PREFIX.sub("", published)
         if PUBLISHED_UNUSED.search(name):
             continue
-        match = re.match(r"(layers\.\d+\.)(.+)\.(weight|bias)$", name)
+        match = re.fullmatch(r"(layers\.\d+\.)(.+)\.(weight|bias)", name)
         if match and match[2] in PUBLISHED_STACKED:
             stacked.setdefault(f"{match[1]}qkv.{match[3]}", {})[match[2]] = tensor
         elif match and match[2] in PUBLISHED_LAYER_NAMES:
-            ours[f"{match[1]}{PUBLISHED_LAYER_NAMES[match[2]]}.{match[3]}"] = tensor
+            ours[f"{match[1]}{PUBLISHED_LAYER_NAMES[match[2]]}.{match[3]}"] = (tensor,)
         else:
-            ours[name] = tensor
+            ours[name] = (tensor,)
     for name, parts in stacked.items():
         if len(parts) == len(PUBLISHED_STACKED):  # else the name is missing, and loading says so
-            ours[name] = torch.cat([parts[part] for part in PUBLISHED_STACKED])
+            ours[name] = tuple(parts[part] for part in PUBLISHED_STACKED)
     return ours
