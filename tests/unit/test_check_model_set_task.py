@@ -263,6 +263,7 @@ def whole(**changes: Any) -> Callable[[dict[str, Any]], None]:
 # change of modelset.json, or its text; further options; what is said, {} is the folder above the set
 MISFITS: list[tuple[Callable[[dict[str, Any]], None] | str | None, dict[str, Any], str]] = [
     (part("classifier", input_width=3328), {}, "the encoders give 64 + 64 numbers a frame, the classifier takes 3328"),
+    (part("classifier", frame_counts=785), {}, "components.classifier.frame_counts (is now called composition_features)"),
     (part("classifier", composition_features=7), {}, "components.classifier.composition_features (must be 0 or 785)"),
     (several(part("esm2", file="gone.safetensors"), part("tokenizer", file="../store/t.json")), {"chunk_length": 400},
      "  tokenizer: ../store/t.json is missing. The set refers to a store of components beside it: copy {0}/store too, or give --weights_dir.\n"
