@@ -25,8 +25,8 @@ import torch
 from encoders import ROOT, frames, parser_of, random_esm2, write_result
 from oracles import transformers_module
 
-from virnucpro.engine import device as devices
 from virnucpro.engine.embed import embed
+from virnucpro.engine.memory import CPU_TOKEN_BUDGET
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.in_place import InPlaceESM2
 from virnucpro.models.tokenizers import EsmTokenizer
@@ -101,7 +101,7 @@ def compare(
     """Return the rates of both, in turns after a warm-up, and the ratio of each round."""
     works: dict[str, Callable[[], None]] = {
         "virnucpro": lambda: ours(engine, sequences, args.threads),
-        "transformers": lambda: theirs(peer, engine.model, sequences),
+        "transformers": lambda: theirs(peer, engine.encoder, sequences),
     }
     times: dict[str, list[float]] = {name: [] for name in works}
     load = []
@@ -125,8 +125,8 @@ def compare(
 
 def ours(engine: InPlaceESM2, sequences: list[str], threads: int) -> None:
     """Embed with our engine."""
-    tokenizer = EsmTokenizer(engine.config.alphabet)
-    embed(engine, tokenizer, sequences, devices.CPU_TOKEN_BUDGET, threads=threads)
+    tokenizer = EsmTokenizer(engine.encoder.config.alphabet)
+    embed(engine, tokenizer, sequences, CPU_TOKEN_BUDGET, threads=threads)
 
 
 @torch.inference_mode()
@@ -138,7 +138,7 @@ def theirs(peer: torch.nn.Module, model: ESM2, sequences: list[str]) -> None:
         count = 1
         while (
             start + count < len(tokens)
-            and (count + 1) * len(tokens[start + count]) <= devices.CPU_TOKEN_BUDGET
+            and (count + 1) * len(tokens[start + count]) <= CPU_TOKEN_BUDGET
         ):
             count += 1
         part = tokens[start : start + count]

@@ -20,7 +20,8 @@ from encoders import ROOT, frames, parser_of, random_dnabert_s, random_esm2, wri
 from torch import Tensor
 
 from virnucpro.engine import device as devices
-from virnucpro.engine.embed import _batches
+from virnucpro.engine.batches import token_batches
+from virnucpro.engine.memory import token_budget
 from virnucpro.models.fused import FusedDnabertS, FusedESM2
 from virnucpro.models.fused_fp8 import FusedESM2Fp8
 from virnucpro.models.packing import PackedBatch
@@ -48,7 +49,7 @@ def main() -> None:
     devices.fix_numerics()
     dtype = devices.DTYPES[args.precision]
     plain, tokenizer = make(args, device, dtype)
-    budget = args.budget or devices.token_budget(plain, args.precision, device)
+    budget = args.budget or token_budget(plain, args.precision, device)
     weights = linears(plain)
     model = fused(plain, args.precision)
     ready, logical = prepare(tokenizer, frames(args.frames), budget, device)
@@ -126,7 +127,7 @@ def prepare(
 ) -> tuple[list[Ready], float]:
     """Return batches on the device, and the share of real tokens among theirs."""
     ready = []
-    for batch in _batches(tokenizer, sequences, budget):
+    for batch in token_batches(tokenizer, sequences, budget):
         ids, packed = batch.on_host(tokenizer.filler_id)
         ready.append((ids.to(device), packed.to(device), sum(batch.lengths)))
         if len(ready) == 200:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from virnucpro.engine import embed as embed_module
-from virnucpro.engine.device import GpuMemoryError
 from virnucpro.engine.embed import embed
+from virnucpro.engine.memory import GpuMemoryError
 from virnucpro.errors import InputError
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2

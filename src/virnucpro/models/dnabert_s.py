@@ -8,15 +8,16 @@ checkpoint is not used.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.models.attention import BACKENDS, Attention, Backend, Scheme
+from virnucpro.models.encoder import BaseEncoder, TokenEmbedding
 from virnucpro.models.packing import PackedBatch
 from virnucpro.models.pooling import mean_of_spans
-from virnucpro.models.token_embedding import TokenEmbedding
 
 # Published names and ours; "layers.*" stands for each layer.
 PUBLISHED_NAMES = {
@@ -46,10 +47,12 @@ class Config:
 
 
 # T tokens of a packed batch, B sequences, D width, I intermediate
-class DnabertS(nn.Module):
+class DnabertS(BaseEncoder):
     """The encoder: hidden states of the last layer."""
 
     architecture = "dnabert_s"
+    config_class: type[Any] = Config
+    config: Config
 
     def __init__(self, config: Config) -> None:
         """Build a model with fresh weights."""
@@ -70,16 +73,6 @@ class DnabertS(nn.Module):
         for layer in self.layers:
             x = layer(x, attend)
         return x
-
-    def flops(self, length: int) -> int:
-        """Return the floating-point operations for a sequence of `length` tokens.
-
-        A multiplication and an addition are two. Products with weights: 8 * D^2 + 6 * D * I a token
-        and layer; attention: 4 * D a token, layer and other token.
-        """
-        width, hidden = self.config.width, self.config.intermediate
-        per_token = 8 * width**2 + 6 * width * hidden + 4 * width * length
-        return self.config.layers * length * per_token
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
