@@ -6,7 +6,7 @@
     virnucpro fp16      our engine
     products fp16       the matrix products of the model alone (cuBLAS)
 
-Each runs for --seconds in turn, twice; rates count real tokens, padding never.
+They take turns, --seconds each, twice; rates count real tokens, not padding.
 
     python bench/peers.py --frames X.frames.faa --size 3B
 """

@@ -1,8 +1,8 @@
-"""What does each precision cost in exactness? Against the authors' own code in float32.
+"""How exact is each precision? Compared with the authors' own code in float32.
 
 ESM-2 with random weights of a published size on real frames: fair-esm's forward in float32 is the
-truth. Beside our precisions stands "plain half": transformers' forward in float16, sequences of
-one length together, what a user would run. Cosines are given raw and after the mean of all vectors
+truth. For comparison, "plain half" is transformers' forward in float16, sequences of one length
+together, which a user would run. Cosines are given raw and after the mean of all vectors
 is taken away, since vectors of one model share a large part. Flips: labels that change, through a
 linear classifier of the vectors whose scores spread like those of a trained one, counted outside
 +-0.01 of the tie.
@@ -76,7 +76,7 @@ def embed_as(model: ESM2, sequences: list[str], precision: str) -> np.ndarray:
 
 
 def no_overflow() -> Any:
-    """Random weights give small numbers: a vector that overflows is a fault."""
+    """Random weights give small numbers: a vector that overflows is an error."""
     raise AssertionError("a vector overflowed")
 
 
@@ -108,10 +108,10 @@ def by_length(
     return vectors
 
 
-def measures(found: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
+def measures(vectors: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
     """Return how far vectors [n, D] are from the truth."""
-    return vector_measures(found, truth) | score_measures(
-        scores(found, truth), scores(truth, truth)
+    return vector_measures(vectors, truth) | score_measures(
+        scores(vectors, truth), scores(truth, truth)
     )
 
 
