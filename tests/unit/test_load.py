@@ -123,13 +123,13 @@ def test_that_dnabert_s_computes_in_16_bits_instead_of_8_is_reported(card, monke
 
 
 def test_a_small_card_has_a_smaller_budget(card, monkeypatch):
-    card.total_memory = 65 << 20  # 80 % of it holds 16,896 tokens of 50 * 32 numbers of 2 bytes
+    card.total_memory = 65 << 20  # 80 % of it are 16,896 tokens of 50 * 32 numbers of 2 bytes
     assert on_card("esm2", "fp16", monkeypatch).token_budget == 33792 // 2
 
 
 @pytest.mark.parametrize(
     "spare_bytes, budget",
-    [(1, 33792), (-1, 33792 // 2)],  # beside weights and one batch
+    [(1, 33792), (-1, 33792 // 2)],  # in addition to weights and one batch
 )
 def test_the_weights_take_a_part_of_the_memory(card, monkeypatch, spare_bytes, budget):
     weights = 2 * sum(weight.numel() for weight in tiny("esm2").parameters())

@@ -1,4 +1,4 @@
-"""How a task's files are written beside computing: order, waiting, and errors of the writer."""
+"""How a task's files are written while computing: order, waiting, and errors of the writer."""
 
 import threading
 from pathlib import Path

@@ -19,12 +19,12 @@ from virnucpro.errors import InputError
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the vectors of a file depend on, beside their sequences.
+    """What the vectors of a file depend on, except their sequences.
 
     Attributes:
         architecture: "esm2" or "dnabert_s".
         component_sha256: of the encoder file.
-        tokenizer_sha256: of the tokenizer file; empty where the encoder file holds the alphabet.
+        tokenizer_sha256: of the tokenizer file; empty where the encoder file has the alphabet.
         library_digest: of the code.
         numerics: the numerics key: device, precision, token budget and so on.
         num_tokens: tokens of all sequences, special tokens included, filler not.

@@ -1,4 +1,4 @@
-"""The device and precision to compute with, and the key that says which numbers to expect."""
+"""The device and precision to compute with, and the key of all that may change the numbers."""
 
 import ctypes
 import os
@@ -125,12 +125,12 @@ def numerics_key(
     attention: str,
     package: str | None = None,
 ) -> dict[str, str | int]:
-    """Return all that the last bits of a vector depend on, beside the sequence and the weights.
+    """Return all that the last bits of a vector depend on, except the sequence and the weights.
 
     Args:
         path: which forward pass: plain, in place, fused or official.
         attention: its back end.
-        package: the distribution whose code computes, beside torch and Triton.
+        package: the distribution whose code computes, besides torch and Triton.
     """
     key: dict[str, str | int] = {
         "attention": attention,

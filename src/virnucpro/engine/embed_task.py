@@ -135,7 +135,7 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads, write)
     watch.lap("embed_s")
     counts = {
-        "write_s": round(attempts[-1].write_s, 3),  # beside embedding
+        "write_s": round(attempts[-1].write_s, 3),  # while embedding
         "waited_for_writer_s": round(attempts[-1].waited_s, 3),  # a part of embed_s
         "sequences": len(sequences),
         "distinct": len(result.distinct),

@@ -63,7 +63,7 @@ def load_component(
         try:
             model = _load(path, device, dtype)
         except (SafetensorError, OSError, InputError) as error:
-            check.result()  # that the content is another one is the better message
+            check.result()  # a wrong checksum is the better message
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: not a readable safetensors file ({error}).") from error

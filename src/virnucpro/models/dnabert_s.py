@@ -19,7 +19,7 @@ from virnucpro.models.encoder import BaseEncoder, TokenEmbedding
 from virnucpro.models.packing import PackedBatch
 from virnucpro.models.pooling import mean_of_spans
 
-# Published names and ours; "layers.*" stands for each layer.
+# Published names and ours; "layers.*" means each layer.
 PUBLISHED_NAMES = {
     "embeddings.word_embeddings": "word_embeddings",
     "embeddings.LayerNorm": "norm",

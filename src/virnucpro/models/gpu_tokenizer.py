@@ -21,7 +21,7 @@ EXPECTED_MODEL = {
 
 
 class GpuBpeTokenizer(BpeTokenizer):
-    """Encodes upper-case words on a GPU, on a stream of its own; anything else on the CPU."""
+    """Encodes words of ASCII letters on a GPU, on a separate stream; anything else on the CPU."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
         """Read the file and put its tables on the GPU.

@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Where the sequences of one batch lie; the ids travel beside it.
+    """Where the sequences of one batch are; their token ids are passed separately.
 
     Attributes:
         cu_seqlens: int32 [B + 1], start of each sequence, then the end of the last.
@@ -122,7 +122,7 @@ def pack(lengths: Sequence[int], token_budget: int) -> list[BatchPlan]:
 
 
 def packed_batch(lengths: Sequence[int], num_tokens: int | None = None) -> PackedBatch:
-    """Lay sequences of ascending length end to end, then filler.
+    """Put sequences of ascending length end to end, then filler.
 
     Args:
         lengths: tokens of each sequence, ascending, at least one.
