@@ -45,7 +45,7 @@ def test_windows_change_neither_bytes_nor_order(model, sequences, monkeypatch, c
     monkeypatch.setattr(batches_module, "WINDOW", window)
     result = embed(model, TOKENIZER, sequences, BUDGET, threads=2)
     assert result.vectors.tobytes() == expected.vectors.tobytes()
-    assert result.num_tokens.tolist() == [len(s) + 2 for s in sequences]
+    assert result.distinct_num_tokens[result.row_of].tolist() == [len(s) + 2 for s in sequences]
     assert fill_of(caplog.text) > 95  # what does not fill a batch waits for the next window
 
 
@@ -74,7 +74,7 @@ def test_duplicates_share_a_row(model):
     result = embed(model, TOKENIZER, names, BUDGET)
     assert result.row_of.tolist() == [0, 1, 0, 0, 1, 2]
     assert len(result.distinct) == 3 and result.distinct_num_tokens.tolist() == [5, 4, 3]
-    assert result.num_tokens.tolist() == [5, 4, 5, 5, 4, 3]
+    assert result.distinct_num_tokens[result.row_of].tolist() == [5, 4, 5, 5, 4, 3]
     assert result.vectors.tobytes() == result.distinct[[0, 1, 0, 0, 1, 2]].tobytes()
     assert np.isnan(result.gpu_busy)
     nothing = np.zeros(0, np.int64)

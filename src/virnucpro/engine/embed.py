@@ -45,11 +45,6 @@ class Embeddings:
         """Return float32 [n, d], in the order of the sequences."""
         return self.distinct[self.row_of]
 
-    @property
-    def num_tokens(self) -> np.ndarray:
-        """Return int64 [n], tokens of each sequence, special tokens included."""
-        return self.distinct_num_tokens[self.row_of]
-
 
 # Called after each batch and at the end: the embeddings so far, and bool [m], which rows are final.
 OnRows = Callable[[Embeddings, np.ndarray], None]

@@ -50,21 +50,7 @@ class EncoderForm(Generic[E]):
     def __init__(self, encoder: E) -> None:
         """Take the encoder, which must stay on its device in its type."""
         self.encoder = encoder
-
-    @property
-    def width(self) -> int:
-        """Return D, the numbers of a vector."""
-        return self.encoder.width
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the type of the encoder's weights."""
-        return self.encoder.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Return where the encoder's weights are."""
-        return self.encoder.device
+        self.width, self.dtype, self.device = encoder.width, encoder.dtype, encoder.device
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D], as the encoder pools hidden states [T, D]."""
