@@ -4,8 +4,8 @@ usage: bench/build_3b.py --work FOLDER [--half]
 Writes bench/results/build_3b[_half].json; protocol: fair-esm's own ESM2 class with random weights
 and the sizes of esm2_t36_3B_UR50D, saved in its format by torch.save (float32: 11.4 GB; --half:
 float16, as the published file); a DNABERT-S folder of published sizes and a classifier of 3328
-inputs. The command runs alone in a process, its peak memory is what wait4 says. Then every tensor
-of the component is compared with the source, bit for bit. FOLDER needs 25 GB and is emptied.
+inputs. The command runs alone in a process, wait4 reports its peak memory. Then every tensor of the
+component is compared with the source, bit for bit. FOLDER needs 25 GB and is emptied.
 """
 
 import argparse
@@ -34,7 +34,7 @@ GIB = 1 << 30
 
 
 def save_esm2(path: Path, *, half: bool) -> None:
-    """Save random weights as fair-esm's checkpoints hold them; they need 6 or 12 GB of memory."""
+    """Save random weights as in fair-esm's checkpoints; they need 6 or 12 GB of memory."""
     with torch.device("meta"):
         model = ESM2(LAYERS, WIDTH, HEADS, esm.Alphabet.from_architecture("ESM-1b"))
     torch.manual_seed(0)

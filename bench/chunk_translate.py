@@ -3,8 +3,8 @@
 usage: bench/chunk_translate.py [--against OTHER_CHECKOUT/src] [--repeats N]
 Writes bench/results/chunk_translate.json; protocol: 200,000 error-free 150 bp reads (FASTQ) and 20
 million bp of contigs (FASTA), drawn from the demo's contigs, seed 1, chunks of 500 bp, one shard.
-Each code runs in a process of its own, in turn with the others; the figure is the least CPU time of
-the repeats, children (sort) included, on one core: other work on the machine counts for little.
+The codes take turns, each run in its own process; the figure is the smallest CPU time of the
+repeats, children (sort) included, on one core: other work on the machine counts for little.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def work(source: Path, rule: str) -> dict[str, float]:
 
 
 def measure(folder: Path, units: dict[str, int], against: Path | None, repeats: int) -> dict:
-    """Return the least times of each code, file and rule, and the rates they mean."""
+    """Return the smallest times of each code, file and rule, and the rates from them."""
     runs = [("this", PROJECT / "src", rule) for rule in ("open", "longest_open")]
     if against:
         runs.append(("other", against, "open"))

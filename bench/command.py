@@ -85,7 +85,7 @@ def main() -> None:
 def measure(
     args: argparse.Namespace, kind: str, command: list[str], tokens: float, work: Path, gpus: int
 ) -> dict[str, Any]:
-    """Run the command on so many tokens a GPU, in a folder of its own that is removed after."""
+    """Run the command on so many tokens a GPU, in a new folder, removed afterwards."""
     work.mkdir()
     inputs = [write_frames(args, kind, tokens, gpu, work) for gpu in range(gpus)]
     result = run_all(command, inputs, work)
@@ -123,15 +123,15 @@ def write_frames(
 def distinct(real: list[str], letters: str, gpu: int) -> Iterator[str]:
     """Yield real sequences, then copies with one more letter replaced in each round.
 
-    Round r replaces the letter at place r // number of letters; other GPUs start elsewhere in the
-    alphabet. The few that equal another one are left out.
+    Round r replaces the letter at index r // number of letters; other GPUs start elsewhere in the
+    alphabet. The few that equal another one are omitted.
     """
     seen: set[int] = set()
     for number in itertools.count():
-        place, turn = divmod(number, len(letters))
-        letter = letters[(turn + 7 * gpu) % len(letters)]
+        index, shift = divmod(number, len(letters))
+        letter = letters[(shift + 7 * gpu) % len(letters)]
         for sequence in real:
-            at = place % len(sequence)
+            at = index % len(sequence)
             changed = f"{sequence[:at]}{letter}{sequence[at + 1 :]}"
             if (key := hash(changed)) not in seen:
                 seen.add(key)

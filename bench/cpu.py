@@ -1,4 +1,4 @@
-"""ESM-2 on a CPU: our engine beside transformers, float32 on both sides, in turns.
+"""ESM-2 on a CPU: our engine beside transformers, float32 on both sides, taking turns.
 
 Frames of one length (the commonest of the first frame file), and a mixture: in equal parts frames
 of each file and stretches between stop codons that --frame_rule longest_open finds in the demo's
@@ -25,8 +25,8 @@ import torch
 from encoders import ROOT, frames, parser_of, random_esm2, write_result
 from oracles import transformers_module
 
-from virnucpro.engine import device as devices
 from virnucpro.engine.embed import embed
+from virnucpro.engine.memory import CPU_TOKEN_BUDGET
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.in_place import InPlaceESM2
 from virnucpro.models.tokenizers import EsmTokenizer
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def sets(args: argparse.Namespace) -> dict[str, list[str]]:
-    """Return the sequences to embed, no one twice."""
+    """Return the sequences to embed, none twice."""
     files = [frames(path, args.count) for path in args.frames]
     lengths = Counter(map(len, files[0]))
     most = lengths.most_common(1)[0][0]
@@ -77,7 +77,7 @@ def sets(args: argparse.Namespace) -> dict[str, list[str]]:
 
 def pieces() -> list[str]:
     """Return the distinct stretches that longest_open finds where no frame is open."""
-    found = []
+    proteins = []
     for path in sorted((ROOT / "assets" / "demo").glob("contigs_?.fa.gz")):
         with dnaio.open(path) as records:
             contigs = [record.sequence for record in records]
@@ -86,22 +86,22 @@ def pieces() -> list[str]:
             names = [""] * len(chunks)
             opened = translate_chunks(names, chunks, None)
             longest = translate_chunks(names, chunks, MIN_RESIDUES)
-            found += [
+            proteins += [
                 frame.protein
                 for before, after in zip(opened, longest, strict=True)
                 if not before.frames
                 for frame in after.frames
             ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(proteins))
 
 
 def compare(
     engine: InPlaceESM2, peer: torch.nn.Module, sequences: list[str], args: argparse.Namespace
 ) -> dict[str, Any]:
-    """Return the rates of both, in turns after a warm-up, and the ratio of each round."""
+    """Return the rates of both, taking turns after a warm-up, and the ratio of each round."""
     works: dict[str, Callable[[], None]] = {
         "virnucpro": lambda: ours(engine, sequences, args.threads),
-        "transformers": lambda: theirs(peer, engine.model, sequences),
+        "transformers": lambda: theirs(peer, engine.encoder, sequences),
     }
     times: dict[str, list[float]] = {name: [] for name in works}
     load = []
@@ -117,7 +117,7 @@ def compare(
         **{name: round(tokens / float(np.median(values[1:]))) for name, values in times.items()},
         "ratio": round(float(np.median(ratios)), 3),
         "ratio_of_rounds": np.round(ratios, 3).tolist(),
-        "load_of_rounds": load[1:],  # of the machine, its own included
+        "load_of_rounds": load[1:],  # of the machine, this process included
         "sequences": len(sequences),
         "tokens": tokens,
     }
@@ -125,8 +125,8 @@ def compare(
 
 def ours(engine: InPlaceESM2, sequences: list[str], threads: int) -> None:
     """Embed with our engine."""
-    tokenizer = EsmTokenizer(engine.config.alphabet)
-    embed(engine, tokenizer, sequences, devices.CPU_TOKEN_BUDGET, threads=threads)
+    tokenizer = EsmTokenizer(engine.encoder.config.alphabet)
+    embed(engine, tokenizer, sequences, CPU_TOKEN_BUDGET, threads=threads)
 
 
 @torch.inference_mode()
@@ -138,7 +138,7 @@ def theirs(peer: torch.nn.Module, model: ESM2, sequences: list[str]) -> None:
         count = 1
         while (
             start + count < len(tokens)
-            and (count + 1) * len(tokens[start + count]) <= devices.CPU_TOKEN_BUDGET
+            and (count + 1) * len(tokens[start + count]) <= CPU_TOKEN_BUDGET
         ):
             count += 1
         part = tokens[start : start + count]

@@ -41,10 +41,12 @@ def random_dnabert_s(device: torch.device, dtype: torch.dtype, seed: int = 0) ->
     return _filled(dnabert_s.DnabertS, DNABERT_S_CONFIG, device, dtype, seed)
 
 
-def _filled(make: Any, config: Any, device: torch.device, dtype: torch.dtype, seed: int) -> Any:
+def _filled(
+    model_class: Any, config: Any, device: torch.device, dtype: torch.dtype, seed: int
+) -> Any:
     """Draw weights of standard deviation K^-0.5 (product), 1 (embedding), 0.02 (bias)."""
     with torch.device("meta"):
-        model = make(config)
+        model = model_class(config)
     model = model.to(dtype).to_empty(device=device)
     generator = torch.Generator(device).manual_seed(seed)
     with torch.no_grad():
@@ -105,22 +107,22 @@ def _command() -> str:
 
 def versions(device: torch.device, commit: str | None = None) -> dict[str, Any]:
     """Return machine, software and commit, for a result's provenance."""
-    found = {
+    facts = {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "date": date.today().isoformat(),
         "commit": commit or _run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
     }
     if device.type == "cuda":
-        found["cuda"] = str(torch.version.cuda)
-        found["device"] = torch.cuda.get_device_name(device)
-        found["driver"] = _run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
-        found["power_limit"] = _run(
+        facts["cuda"] = str(torch.version.cuda)
+        facts["device"] = torch.cuda.get_device_name(device)
+        facts["driver"] = _run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        facts["power_limit"] = _run(
             "nvidia-smi", "--query-gpu=power.limit", "--format=csv,noheader"
         )
     else:
-        found["device"] = f"{cpu_name()}, {torch.get_num_threads()} threads"
-    return found
+        facts["device"] = f"{cpu_name()}, {torch.get_num_threads()} threads"
+    return facts
 
 
 def _run(*command: str) -> str:

@@ -1,6 +1,6 @@
-"""How near is the engine to its own matrix products? Both in turns, in one sustained run.
+"""How close is the engine to its own matrix products? Both take turns in one sustained run.
 
-Batches of real frames lie ready on the GPU. A round runs the engine (forward, pooling, vectors to
+Batches of real frames are ready on the GPU. A round runs the engine (forward, pooling, vectors to
 the host) for about two seconds, then the matrix products of the same model alone (cuBLAS, with
 bias, all layers one after the other, the same number of rows) for about two seconds. Rates are
 real tokens a second over all rounds after a warm-up; filler is not counted.
@@ -20,7 +20,8 @@ from encoders import ROOT, frames, parser_of, random_dnabert_s, random_esm2, wri
 from torch import Tensor
 
 from virnucpro.engine import device as devices
-from virnucpro.engine.embed import _batches
+from virnucpro.engine.batches import token_batches
+from virnucpro.engine.memory import token_budget
 from virnucpro.models.fused import FusedDnabertS, FusedESM2
 from virnucpro.models.fused_fp8 import FusedESM2Fp8
 from virnucpro.models.packing import PackedBatch
@@ -48,7 +49,7 @@ def main() -> None:
     devices.fix_numerics()
     dtype = devices.DTYPES[args.precision]
     plain, tokenizer = make(args, device, dtype)
-    budget = args.budget or devices.token_budget(plain, args.precision, device)
+    budget = args.budget or token_budget(plain, args.precision, device)
     weights = linears(plain)
     model = fused(plain, args.precision)
     ready, logical = prepare(tokenizer, frames(args.frames), budget, device)
@@ -64,7 +65,7 @@ def main() -> None:
 def rates(
     model: Any, weights: list[Linear], ready: list[Ready], logical: float, seconds: float
 ) -> dict[str, Any]:
-    """Return what engine and products reach in turns.
+    """Return what engine and products reach, taking turns.
 
     Args:
         model: the fused form. weights: of its products.
@@ -88,11 +89,11 @@ def rates(
         budget, like = ready[0][0].shape[0], weights[0][0]
         x = {w: torch.randn(budget, w, device=like.device, dtype=like.dtype)
              for w in {weight.shape[1] for weight, _ in weights}}  # fmt: skip
-        found, rounds = alternate({"engine": engine, "products": products}, ready, seconds)
+        rate_of, rounds = alternate({"engine": engine, "products": products}, ready, seconds)
     return {
-        "tokens_per_s": round(found["engine"]),
-        "products_tokens_per_s": round(found["products"] * logical),
-        "share_of_products": round(found["engine"] / (found["products"] * logical), 4),
+        "tokens_per_s": round(rate_of["engine"]),
+        "products_tokens_per_s": round(rate_of["products"] * logical),
+        "share_of_products": round(rate_of["engine"] / (rate_of["products"] * logical), 4),
         "fill": round(logical, 4),
         "token_budget": budget,
         "rounds": rounds,
@@ -126,7 +127,7 @@ def prepare(
 ) -> tuple[list[Ready], float]:
     """Return batches on the device, and the share of real tokens among theirs."""
     ready = []
-    for batch in _batches(tokenizer, sequences, budget):
+    for batch in token_batches(tokenizer, sequences, budget):
         ids, packed = batch.on_host(tokenizer.filler_id)
         ready.append((ids.to(device), packed.to(device), sum(batch.lengths)))
         if len(ready) == 200:
@@ -144,7 +145,7 @@ def mean_tokens(ready: list[Ready]) -> float:
 def alternate(
     works: dict[str, Callable[[Ready], None]], ready: list[Ready], seconds: float
 ) -> tuple[dict[str, float], int]:
-    """Run the works in turns; return the tokens a second of each, and the rounds.
+    """Run the works alternately; return the tokens a second of each, and the rounds.
 
     "products" counts the tokens of the budget, its rows; the others real tokens.
     """

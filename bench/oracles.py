@@ -41,11 +41,11 @@ def transformers_module(model: ESM2, device: torch.device) -> torch.nn.Module:
     with torch.device("meta"):
         peer = transformers.EsmModel(transformers_config(model), add_pooling_layer=False)
     peer = peer.to(model.embed_tokens.weight.dtype).to_empty(device=device)
-    for module in peer.modules():  # buffers that to_empty lost
+    for module in peer.modules():  # buffers that to_empty does not keep
         if hasattr(module, "inv_freq"):
             module.inv_freq = inverse_frequencies(model, device)
-    lost = peer.load_state_dict(transformers_state(model), strict=False)
-    assert not lost.unexpected_keys, lost
+    mismatch = peer.load_state_dict(transformers_state(model), strict=False)
+    assert not mismatch.unexpected_keys, mismatch
     return peer.eval()
 
 

@@ -6,7 +6,7 @@
     virnucpro fp16      our engine
     products fp16       the matrix products of the model alone (cuBLAS)
 
-Each runs for --seconds in turn, twice; rates count real tokens, padding never.
+They take turns, --seconds each, twice; rates count real tokens, not padding.
 
     python bench/peers.py --frames X.frames.faa --size 3B
 """
@@ -23,7 +23,8 @@ from engine_rate import linears, prepare
 from oracles import fair_esm, transformers_module
 from torch import Tensor
 
-from virnucpro.engine import device as devices
+from virnucpro.engine.device import fix_numerics
+from virnucpro.engine.memory import token_budget
 from virnucpro.models.fused import FusedESM2
 from virnucpro.models.tokenizers import EsmTokenizer
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     args = parser.parse_args()
     device = torch.device("cuda")
-    devices.fix_numerics()
+    fix_numerics()
     sequences = frames(args.frames)
     with torch.inference_mode():
         steps = make_steps(args.size, sequences, device)
@@ -68,7 +69,7 @@ def make_steps(size: str, sequences: list[str], device: torch.device) -> dict[st
     half.attention = "triton"
     weights = linears(half)
     fused = FusedESM2(half)
-    budget = devices.token_budget(half, "fp16", device)
+    budget = token_budget(half, "fp16", device)
     ready, logical = prepare(tokenizer, sequences, budget, device)
     peer = transformers_module(half, device)
     compiled = torch.compile(transformers_module(half, device))

@@ -18,13 +18,13 @@ OURS, OTHERS, CEILING = "#1b6ca8", "#9aa5ad", "#d8dee2"
 
 def result(name: str) -> dict[str, Any]:
     """Return a stored result."""
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return content
 
 
-def card(found: dict[str, Any]) -> str:
-    """Return the short name of the GPU that a result is of: H100, H200."""
-    name: str = found["versions"]["device"]
+def card(content: dict[str, Any]) -> str:
+    """Return the short name of the GPU of a result: H100, H200."""
+    name: str = content["versions"]["device"]
     return name.removeprefix("NVIDIA ").partition(" ")[0]
 
 
@@ -32,8 +32,8 @@ def main() -> None:
     """Draw both panels."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=(3, 2))
     peers = {name: sum(v) / len(v) for name, v in result("peers_esm2-3B")["rates"].items()}
-    eight = result("engine_rate_esm2-3B_fp8_168tok")
-    peers[f"virnucpro fp8, {card(eight)}"] = eight["tokens_per_s"]
+    fp8 = result("engine_rate_esm2-3B_fp8_168tok")
+    peers[f"virnucpro fp8, {card(fp8)}"] = fp8["tokens_per_s"]
     order = sorted(peers, key=lambda name: peers[name])
     colours = [
         CEILING if name.startswith("products") else OURS if "virnucpro" in name else OTHERS
@@ -50,8 +50,8 @@ def main() -> None:
     precision = result("precision_esm2-3B")
     rows = precision["rows"]
     names = ["fp32", "tf32", "plain half", "fp16", "bf16", "fp8"]
-    lost = [1 - rows[name]["centred_cosine_min"] for name in names]
-    right.bar(names, lost, color=[OTHERS if name == "plain half" else OURS for name in names])
+    distances = [1 - rows[name]["centred_cosine_min"] for name in names]
+    right.bar(names, distances, color=[OTHERS if name == "plain half" else OURS for name in names])
     right.set_yscale("log")
     right.set_ylabel("1 - cosine, worst of 2,000, centred")
     right.set_title(f"distance from fair-esm in fp32, {card(precision)}", fontsize=10)

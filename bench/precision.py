@@ -1,8 +1,8 @@
-"""What does each precision cost in exactness? Against the authors' own code in float32.
+"""How exact is each precision? Compared with the authors' own code in float32.
 
 ESM-2 with random weights of a published size on real frames: fair-esm's forward in float32 is the
-truth. Beside our precisions stands "plain half": transformers' forward in float16, sequences of
-one length together, what a user would run. Cosines are given raw and after the mean of all vectors
+truth. For comparison, "plain half" is transformers' forward in float16, sequences of one length
+together, which a user would run. Cosines are given raw and after the mean of all vectors
 is taken away, since vectors of one model share a large part. Flips: labels that change, through a
 linear classifier of the vectors whose scores spread like those of a trained one, counted outside
 +-0.01 of the tie.
@@ -19,8 +19,9 @@ from encoders import frames, parser_of, random_esm2, write_result
 from oracles import Hidden, fair_esm, transformers_module
 from torch import Tensor
 
-from virnucpro.engine import device as devices
+from virnucpro.engine.device import fix_numerics
 from virnucpro.engine.embed import embed
+from virnucpro.engine.memory import token_budget
 from virnucpro.model_diagnostics.parity import score_measures, vector_measures
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.fused import FusedESM2
@@ -36,14 +37,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     args = parser.parse_args()
     device = torch.device("cuda")
-    devices.fix_numerics()
+    fix_numerics()
     sequences = frames(args.frames, args.count)
     exact = random_esm2(args.size, device, torch.float32)
     truth = by_length(fair_esm(exact, device), exact, sequences, device)
     rows = {"fp32": measures(embed_as(exact, sequences, "fp32"), truth)}
-    devices.fix_numerics(tf32=True)
+    fix_numerics(tf32=True)
     rows["tf32"] = measures(embed_as(exact, sequences, "tf32"), truth)
-    devices.fix_numerics()
+    fix_numerics()
     half = exact.half()
     rows["plain half"] = measures(plain_half(half, sequences, device), truth)
     for precision in ("fp16", "fp8"):
@@ -69,13 +70,13 @@ def embed_as(model: ESM2, sequences: list[str], precision: str) -> np.ndarray:
     is_half = precision in ("fp16", "bf16", "fp8")
     model.attention = "triton" if is_half else "sdpa"
     runner: Any = (FusedESM2Fp8 if precision == "fp8" else FusedESM2)(model) if is_half else model
-    budget = devices.token_budget(model, precision, device)
+    budget = token_budget(model, precision, device)
     tokenizer = EsmTokenizer(model.config.alphabet)
     return embed(runner, tokenizer, sequences, budget, exact=no_overflow).vectors
 
 
 def no_overflow() -> Any:
-    """Random weights give small numbers: a vector that overflows is a fault."""
+    """Random weights give small numbers: a vector that overflows is an error."""
     raise AssertionError("a vector overflowed")
 
 
@@ -107,10 +108,10 @@ def by_length(
     return vectors
 
 
-def measures(found: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
+def measures(vectors: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
     """Return how far vectors [n, D] are from the truth."""
-    return vector_measures(found, truth) | score_measures(
-        scores(found, truth), scores(truth, truth)
+    return vector_measures(vectors, truth) | score_measures(
+        scores(vectors, truth), scores(truth, truth)
     )
 
 

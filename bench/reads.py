@@ -103,7 +103,7 @@ def write_reads(source: Path, target: Path, wanted: int) -> None:
         for number, (sequence, start) in enumerate(islice(pieces, wanted), 1):
             out.write(f">read{number}\n{sequence[start : start + READ_BP]}\n")
     if number < wanted:
-        raise SystemExit(f"{source} holds {number} different reads")
+        raise SystemExit(f"{source} has {number} different reads")
 
 
 def run_stages(args: argparse.Namespace, work: Path, models: dict[str, Path]) -> dict[str, float]:

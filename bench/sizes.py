@@ -1,8 +1,8 @@
 """Which rate, memory and loading time has each size of ESM-2, from 8M to 15B? In fp16, on one GPU.
 
-For each size: weights are drawn in float16 on the GPU, written as a component file and forgotten;
+For each size: weights are drawn in float16 on the GPU, written as a component file and freed;
 the file is loaded as a task loads it, checksum included, from a warm page cache (load_s); then the
-engine and the matrix products of the model run in turns as in engine_rate.py. Memory is that of
+engine and the matrix products of the model take turns as in engine_rate.py. Memory is that of
 weights and batches, without the inputs of the products. A size that does not fit says so.
 
     python bench/sizes.py --frames X.frames.faa --seconds 8
@@ -72,9 +72,9 @@ def measure(
     weights = linears(engine.encoder)
     tokenizer = EsmTokenizer(engine.encoder.config.alphabet)  # type: ignore[union-attr]
     ready, logical = prepare(tokenizer, sequences, engine.token_budget, device)
-    found = rates(engine.model, weights, ready, logical, args.seconds)
+    figures = rates(engine.model, weights, ready, logical, args.seconds)
     return {"parameters": parameters, "file_gb": round(file_gb, 2), "load_s": round(load_s, 2),
-            "attention": engine.numerics["attention"], **found}  # fmt: skip
+            "attention": engine.numerics["attention"], **figures}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -26,10 +26,12 @@ def measure(chunks: list[str]) -> dict[str, float]:
     row: dict[str, float] = {"chunks": len(chunks)}
     tokens = []
     for suffix, min_residues in (("", None), ("_longest_open", MIN_RESIDUES)):
-        found = translate_chunks([""] * len(chunks), chunks, min_residues)
-        frames = [frame for chunk in found for frame in chunk.frames]
+        translated = translate_chunks([""] * len(chunks), chunks, min_residues)
+        frames = [frame for chunk in translated for frame in chunk.frames]
         tokens.append(sum(len(frame.protein) + 2 for frame in frames))
-        row["called_share" + suffix] = round(sum(bool(c.frames) for c in found) / len(chunks), 4)
+        row["called_share" + suffix] = round(
+            sum(bool(c.frames) for c in translated) / len(chunks), 4
+        )
         row["frames_per_chunk" + suffix] = round(len(frames) / len(chunks), 4)
         row["tokens_per_bp" + suffix] = round(tokens[-1] / num_bp, 4)
     row["tokens_longest_open_to_open"] = round(tokens[1] / tokens[0], 3)

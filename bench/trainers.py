@@ -1,11 +1,11 @@
 """Which trainer makes the better classifier of the same vectors? `--workflow train` with both.
 
 usage: bench/trainers.py FOLDER [FOLDER ...] --model_set SET [--launch FOLDER]
-Folders as tools/train_compact.py takes them. Give a set whose encoders have not learnt from their
-val side; the embedded sets now have. Writes bench/results/trainers.json; protocol: the set's
-encoders, frame rule and all options but the trainer at their defaults; 46 groups of each label,
-drawn from the classes in turn (seed 1) on the data's val side, from which the encoders have not
-learnt, of each the first 40,000 bp; five splits, dealt out within each class by the seeds 1 to 5,
+Folders as tools/train_compact.py takes them. Give a set whose encoders were not trained on their
+val side, as those of the bundled sets now are. Writes bench/results/trainers.json; protocol: the
+set's encoders, frame rule and all options but the trainer at their defaults; 46 groups of each
+label, drawn from the classes in turn (seed 1) on the data's val side, which the encoders have not
+seen, of each the first 40,000 bp; five splits, drawn within each class by the seeds 1 to 5,
 half to train, a quarter each to val and test; each trainer once on each split, with its seed. The
 figures are for comparing the two trainers alone.
 """

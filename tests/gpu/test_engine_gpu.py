@@ -68,8 +68,8 @@ def vectors(model, pool, budget=BUDGET):
 
 
 def test_float32_agrees_with_the_cpu(model):
-    found = vectors(on_gpu(model, torch.float32), sequences())
-    np.testing.assert_allclose(found, on_cpu(model), rtol=0, atol=FP32_TOLERANCE)
+    actual = vectors(on_gpu(model, torch.float32), sequences())
+    np.testing.assert_allclose(actual, on_cpu(model), rtol=0, atol=FP32_TOLERANCE)
 
 
 def fused(model, dtype, eight_bits=False):
@@ -107,9 +107,9 @@ FORMS = {
 }
 
 
-def cosines(found, expected):
-    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    return (found * expected).sum(1) / norms
+def cosines(actual, expected):
+    norms = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)
+    return (actual * expected).sum(1) / norms
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def cosines(found, expected):
     ],
 )
 def test_lower_precision_is_close_to_float32(model, form, floor):
-    found = vectors(FORMS[form](model), sequences())
-    assert cosines(found, on_cpu(model)).min() > floor
+    actual = vectors(FORMS[form](model), sequences())
+    assert cosines(actual, on_cpu(model)).min() > floor
 
 
 def test_the_fused_form_is_no_less_exact_than_the_plain_one(model):
@@ -175,14 +175,14 @@ def test_nor_do_they_in_batches_of_the_size_of_3b(form):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("form", FORMS)
 def test_two_gpus_of_one_kind_give_the_same_bytes(model, form):
-    keys, found = [], []
+    keys, by_gpu = [], []
     for index in range(2):
         with torch.cuda.device(index):
             keys.append(numerics_key(torch.device("cuda", index), form, BUDGET, "", ""))
-            found.append(vectors(FORMS[form](model), sequences()))
+            by_gpu.append(vectors(FORMS[form](model), sequences()))
     if keys[0] != keys[1]:
         pytest.skip(f"two kinds of GPU: {keys[0]['device']}, {keys[1]['device']}")
-    assert found[0].tobytes() == found[1].tobytes()
+    assert by_gpu[0].tobytes() == by_gpu[1].tobytes()
 
 
 def test_dna_that_the_gpu_tokenises_gives_the_same_vectors():
@@ -204,7 +204,7 @@ def test_dna_that_the_gpu_tokenises_gives_the_same_vectors():
             GpuBpeTokenizer(DNA_TOKENIZER, torch.device("cuda")),
         )
     ]
-    assert results[0].num_tokens.tolist() == results[1].num_tokens.tolist()
+    assert results[0].distinct_num_tokens.tolist() == results[1].distinct_num_tokens.tolist()
     assert results[0].vectors.tobytes() == results[1].vectors.tobytes()
 
 

@@ -25,10 +25,10 @@ def both():
 
 def assert_equal(both, sequences):
     library, ours = both
-    for sequence, expected, found in zip(
+    for sequence, expected, actual in zip(
         sequences, library.encode(sequences), ours.encode(sequences), strict=True
     ):
-        assert found.tolist() == expected.tolist(), sequence
+        assert actual.tolist() == expected.tolist(), sequence
 
 
 def words(letters, count, longest, seed=0):

@@ -19,8 +19,8 @@ ATTENTION = {torch.float32: 3e-6, torch.float16: 8e-4, torch.bfloat16: 6e-3}
 FP8_ROUNDING = 0.03  # 4 bits of mantissa
 
 
-def error(found, expected):
-    return float((found.double() - expected).norm() / expected.norm())
+def error(actual, expected):
+    return float((actual.double() - expected).norm() / expected.norm())
 
 
 def random(*shape, dtype=torch.float16, scale=1.0):
@@ -48,10 +48,10 @@ def test_every_back_end_computes_attention(name, scheme, dtype):
     batch = packed_batch(LENGTHS, total + FILLER).to(DEVICE)
     qkv = random(total + FILLER, 3 * scheme.heads * scheme.head_width, dtype=dtype)
     expected = attention.reference(scheme, batch, torch.float64)(qkv.double())[:total]
-    found = attention.BACKENDS[name](scheme, batch, dtype)(qkv)
-    assert found.dtype == dtype
-    assert error(found[:total], expected) < ATTENTION[dtype]
-    assert torch.isfinite(found[total:]).all()
+    actual = attention.BACKENDS[name](scheme, batch, dtype)(qkv)
+    assert actual.dtype == dtype
+    assert error(actual[:total], expected) < ATTENTION[dtype]
+    assert torch.isfinite(actual[total:]).all()
 
 
 @pytest.mark.parametrize("name", attention.BACKENDS)
@@ -74,8 +74,8 @@ def test_attention_of_a_sequence_does_not_depend_on_its_neighbours(name, scheme)
 
     together = run(range(len(LENGTHS)))
     for members in ([0], [7], [7, 8], [0, 4, 9], [10]):
-        for i, found in run(members).items():
-            assert torch.equal(found, together[i]), LENGTHS[i]
+        for i, actual in run(members).items():
+            assert torch.equal(actual, together[i]), LENGTHS[i]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -173,9 +173,9 @@ def test_eight_bit_norm_scales_rows():
     shift = torch.randn(320, device=DEVICE)
     moved = x.double() + shift.double()
     expected = torch.nn.functional.layer_norm(moved, (320,), weight.double(), bias.double(), 1e-5)
-    eight, scales = layer_norm_fp8(x, weight, bias, 1e-5, shift=shift)
-    assert error(eight.double() * scales, expected) < FP8_ROUNDING
-    assert float(eight.float().abs().amax(1).min()) == 448  # each row uses the whole range
+    rounded, scales = layer_norm_fp8(x, weight, bias, 1e-5, shift=shift)
+    assert error(rounded.double() * scales, expected) < FP8_ROUNDING
+    assert float(rounded.float().abs().amax(1).min()) == 448  # each row uses the whole range
 
 
 def test_eight_bit_product():
@@ -185,10 +185,10 @@ def test_eight_bit_product():
 
     x, bias, weight = random(256, 1280), random(1280), random(320, 1280, scale=0.05)
     expected = torch.nn.functional.gelu(x.double() + bias.double())
-    eight, scales = bias_gelu_fp8(x, bias)
-    assert error(eight.double() * scales, expected) < FP8_ROUNDING
-    found = linear_fp8(eight, scales, *quantize_rows(weight))
-    assert error(found, expected @ weight.double().T) < 2 * FP8_ROUNDING
+    rounded, scales = bias_gelu_fp8(x, bias)
+    assert error(rounded.double() * scales, expected) < FP8_ROUNDING
+    actual = linear_fp8(rounded, scales, *quantize_rows(weight))
+    assert error(actual, expected @ weight.double().T) < 2 * FP8_ROUNDING
 
 
 def test_numpy_agrees_with_the_reference():
@@ -203,5 +203,5 @@ def test_numpy_agrees_with_the_reference():
             scores = np.array([q[i, h] @ k[j, h] / 2 - slope * abs(i - j) for j in range(3)])
             powers = np.exp(scores)
             expected[i, h] = powers @ v[:, h] / powers.sum()
-    found = attention.reference(scheme, batch, torch.float64)(qkv)
-    np.testing.assert_allclose(found, expected.reshape(3, 8), atol=1e-6)
+    actual = attention.reference(scheme, batch, torch.float64)(qkv)
+    np.testing.assert_allclose(actual, expected.reshape(3, 8), atol=1e-6)

@@ -148,7 +148,7 @@ def test_only_a_gpu_task_gets_the_gpu_and_the_cache(engine: str, tmp_path: Path)
     assert re.search(r"HOME=/tmp USER=virnucpro CUDA_VISIBLE_DEVICES=[01] ", site.output)
     assert f"TRITON={site.cache}/triton" in site.output
     if engine in ("docker", "podman"):  # which do not hand on what they are not told to
-        for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "TORCHINDUCTOR_CACHE_DIR"):
+        for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "TRITON_CACHE_DIR"):
             assert holds(arguments["gpu.sif"], ["-e", name])
     assert site.cache.stat().st_mode & 0o777 == 0o700
 

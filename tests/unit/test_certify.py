@@ -159,7 +159,10 @@ def test_memory_that_runs_out_is_a_reason_and_not_a_crash(folder, frames, monkey
 
     monkeypatch.setattr(certify_module, "load_engine", load)
     dna, protein = certify(read_model_set(folder), frames, CPU)
-    assert dna.entry and protein.reason == "esm2 in bf16: CUDA out of memory. Tried"
+    assert (
+        dna.entry
+        and protein.reason == "esm2 in bf16: GPU memory ran out (CUDA out of memory. Tried)."
+    )
 
 
 def test_measurements_of_other_files_are_dropped(folder):

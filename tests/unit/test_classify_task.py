@@ -4,8 +4,9 @@ import hashlib
 
 import numpy as np
 import pytest
+from embeddings_file import write_embeddings
 
-from virnucpro.embeddings.store import Provenance, write_embeddings
+from virnucpro.embeddings.store import Provenance
 from virnucpro.errors import InputError
 from virnucpro.scoring.classifier import load_classifier, save_classifier
 from virnucpro.scoring.classify_task import EmbeddingsFile, classify_shard

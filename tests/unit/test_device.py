@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from virnucpro.engine import device as devices
+from virnucpro.engine import memory
 from virnucpro.errors import InputError
 
 CPU = torch.device("cpu")
@@ -31,7 +32,7 @@ def test_auto_never_passes_over_a_gpu_that_is_there(no_gpu, monkeypatch):
 
 
 def test_the_driver_is_asked_for_its_version():
-    """Not replaced by a stand-in: 0 on a machine without a driver, else 1000 * major + ..."""
+    """The real one: 0 on a machine without a driver, else 1000 * major + ..."""
     version = devices._driver_cuda()
     assert version == 0 or version >= 11000
 
@@ -124,11 +125,11 @@ def test_sums_of_lower_precision_are_switched_off(switch):
 
 
 @pytest.mark.parametrize(
-    "free_gib, own_gib, expected",
+    "free_gib, reserved_gib, expected",
     [(70, 9, False), (10, 68, False), (40, 5, True)],  # of 80: 1, 2 and 35 are others'
 )
-def test_others_on_the_card(monkeypatch, free_gib, own_gib, expected):
+def test_others_on_the_gpu(monkeypatch, free_gib, reserved_gib, expected):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free_gib << 30, 80 << 30))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: own_gib << 30)
-    assert devices.is_shared(CUDA) == expected
-    assert not devices.is_shared(CPU)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved_gib << 30)
+    assert memory.is_shared(CUDA) == expected
+    assert not memory.is_shared(CPU)

@@ -74,8 +74,8 @@ def plain_forward(w, config, ids, mask):
         + w["embeddings.token_type_embeddings.weight"][0]
     )
     x = layer_norm(x, w, "embeddings.LayerNorm", eps)
-    places = torch.arange(ids.shape[1])
-    distance = (places[:, None] - places[None, :]).abs()
+    positions = torch.arange(ids.shape[1])
+    distance = (positions[:, None] - positions[None, :]).abs()
     for i in range(config.layers):
         name = f"encoder.layer.{i}"
         qkv = x @ w[f"{name}.attention.self.Wqkv.weight"].T + w[f"{name}.attention.self.Wqkv.bias"]

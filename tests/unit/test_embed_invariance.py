@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from virnucpro.engine import embed as embed_module
-from virnucpro.engine.device import GpuMemoryError
 from virnucpro.engine.embed import embed
+from virnucpro.engine.memory import GpuMemoryError
 from virnucpro.errors import InputError
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
@@ -104,7 +104,7 @@ def tiny():
 def test_results_are_in_input_order_with_token_counts(tiny):
     names = ["MKVLA", "M", "MKV"]
     result = embed(tiny, TOKENIZER, names, 64)
-    assert result.num_tokens.tolist() == [7, 3, 5]
+    assert result.distinct_num_tokens.tolist() == [7, 3, 5]
     assert result.vectors.dtype == np.float32
     for name, vector in zip(names, result.vectors, strict=True):
         assert vectors(tiny, [name], budget=64)[0].tobytes() == vector.tobytes()

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from virnucpro.engine import embed as embed_module
+from virnucpro.engine import batches as batches_module
+from virnucpro.engine import runners
+from virnucpro.engine.batches import token_batches
 from virnucpro.engine.embed import Embeddings, embed
 from virnucpro.models import esm2
 from virnucpro.models.tokenizers import EsmTokenizer
@@ -40,17 +42,17 @@ def fill_of(text):
 def test_windows_change_neither_bytes_nor_order(model, sequences, monkeypatch, caplog, window):
     expected = embed(model, TOKENIZER, sequences, BUDGET)
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(embed_module, "WINDOW", window)
-    found = embed(model, TOKENIZER, sequences, BUDGET, threads=2)
-    assert found.vectors.tobytes() == expected.vectors.tobytes()
-    assert found.num_tokens.tolist() == [len(s) + 2 for s in sequences]
+    monkeypatch.setattr(batches_module, "WINDOW", window)
+    result = embed(model, TOKENIZER, sequences, BUDGET, threads=2)
+    assert result.vectors.tobytes() == expected.vectors.tobytes()
+    assert result.distinct_num_tokens[result.row_of].tolist() == [len(s) + 2 for s in sequences]
     assert fill_of(caplog.text) > 95  # what does not fill a batch waits for the next window
 
 
 def test_a_window_that_fills_no_batch_waits(sequences, monkeypatch):
     """7 sequences of about 70 tokens are about 490: most windows fill no batch of 512."""
-    monkeypatch.setattr(embed_module, "WINDOW", 7)
-    batches = list(embed_module._batches(TOKENIZER, sequences, BUDGET))
+    monkeypatch.setattr(batches_module, "WINDOW", 7)
+    batches = list(token_batches(TOKENIZER, sequences, BUDGET))
     fills = [sum(batch.lengths) / batch.num_tokens for batch in batches]
     assert sorted(row for batch in batches for row in batch.rows) == list(range(len(sequences)))
     assert {batch.num_tokens for batch in batches} == {BUDGET}
@@ -72,7 +74,7 @@ def test_duplicates_share_a_row(model):
     result = embed(model, TOKENIZER, names, BUDGET)
     assert result.row_of.tolist() == [0, 1, 0, 0, 1, 2]
     assert len(result.distinct) == 3 and result.distinct_num_tokens.tolist() == [5, 4, 3]
-    assert result.num_tokens.tolist() == [5, 4, 5, 5, 4, 3]
+    assert result.distinct_num_tokens[result.row_of].tolist() == [5, 4, 5, 5, 4, 3]
     assert result.vectors.tobytes() == result.distinct[[0, 1, 0, 0, 1, 2]].tobytes()
     assert np.isnan(result.gpu_busy)
     nothing = np.zeros(0, np.int64)
@@ -98,19 +100,19 @@ class Failing:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_of_the_tokenizer_ends_embed(model, sequences, monkeypatch, threads):
-    monkeypatch.setattr(embed_module, "WINDOW", 30)
+    monkeypatch.setattr(batches_module, "WINDOW", 30)
     tokenizer = Failing()
     with pytest.raises(ValueError, match="no token for this"):
         embed(model, tokenizer, sequences, BUDGET, threads=threads)
     assert tokenizer.windows == 3
 
 
-def test_an_error_of_the_thread_that_prepares_comes_out(sequences, monkeypatch):
+def test_an_error_of_the_thread_that_prepares_is_raised(sequences, monkeypatch):
     """On a GPU batches are prepared by another thread, which must not fail in silence."""
-    monkeypatch.setattr(embed_module, "WINDOW", 30)
+    monkeypatch.setattr(batches_module, "WINDOW", 30)
     tokenizer, seen = Failing(), []
     with pytest.raises(ValueError, match="no token for this"):
-        for batch in embed_module._ahead(embed_module._batches(tokenizer, sequences, BUDGET), 4):
+        for batch in runners._prefetched(token_batches(tokenizer, sequences, BUDGET), 4):
             seen.append(batch)
     assert len(seen) >= 2  # those before it arrive
     assert len(tokenizer.threads) == 1 and "prepare" in tokenizer.threads.pop()
@@ -118,8 +120,8 @@ def test_an_error_of_the_thread_that_prepares_comes_out(sequences, monkeypatch):
 
 @pytest.mark.parametrize("depth", [1, 4, 50])
 def test_what_is_prepared_ahead_keeps_its_order(depth):
-    assert list(embed_module._ahead(iter(range(20)), depth)) == list(range(20))
-    assert list(embed_module._ahead(iter(()), depth)) == []
+    assert list(runners._prefetched(iter(range(20)), depth)) == list(range(20))
+    assert list(runners._prefetched(iter(()), depth)) == []
 
 
 def test_results_come_in_order_whoever_is_first():
@@ -132,7 +134,7 @@ def test_results_come_in_order_whoever_is_first():
         return item
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(embed_module._in_order(pool, function, range(6), 4)) == list(range(6))
+        assert list(runners._mapped_in_order(pool, function, range(6), 4)) == list(range(6))
 
 
 def test_an_error_of_the_model_ends_embed(model, sequences, monkeypatch):
@@ -173,17 +175,14 @@ def test_the_loop_for_a_gpu_gives_the_same_vectors(model, sequences, monkeypatch
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self, *_: self)
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *shape, pin_memory=False, **o: empty(*shape, **o))
-    clock = embed_module._GpuClock()
-    batches = embed_module._batches(TOKENIZER, sequences, BUDGET)
+    clock = runners.GpuClock()
+    batches = token_batches(TOKENIZER, sequences, BUDGET)
     vectors = np.empty((len(sequences), 32), np.float32)
-    device = torch.device("cpu")
-    turn = sys.getswitchinterval()
-    for batch, result in embed_module._run_on_gpu(
-        model, device, batches, TOKENIZER.filler_id, clock
-    ):
+    before = sys.getswitchinterval()
+    for batch, result in runners.run_on_gpu(model, batches, TOKENIZER.filler_id, clock):
         vectors[batch.rows] = result
-        assert sys.getswitchinterval() == pytest.approx(embed_module.SWITCH_INTERVAL_S)
-    assert sys.getswitchinterval() == turn
+        assert sys.getswitchinterval() == pytest.approx(runners.THREAD_SWITCH_INTERVAL_S)
+    assert sys.getswitchinterval() == before
     assert vectors.tobytes() == embed(model, TOKENIZER, sequences, BUDGET).vectors.tobytes()
     # begin, end, begin, end: of 2 n - 1 ticks n are between a begin and its end
     assert 0.5 < clock.busy_share() < 0.52

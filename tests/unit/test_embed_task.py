@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from virnucpro.embeddings.store import EmbeddingsFile, read_embeddings
-from virnucpro.engine import embed as embed_module
-from virnucpro.engine import embed_task
+from virnucpro.embeddings.store import EmbeddingsWriter, read_embeddings
+from virnucpro.engine import batches, embed_task, embed_within_memory
 from virnucpro.files import file_sha256
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import write_component
@@ -95,7 +94,7 @@ def test_files_that_do_not_belong_are_refused(folder, capsys):
     argv[argv.index("esm2")] = "dnabert_s"
     argv[argv.index("--encoder-sha256") + 1] = file_sha256(folder / "dnabert_s")
     assert run_esm2(argv) == 2
-    assert "holds dnabert_s, not esm2" in capsys.readouterr().err
+    assert "is dnabert_s, not esm2" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -129,7 +128,7 @@ def test_batches_are_halved_until_they_fit(folder, small_memory, caplog):
     for tokens in (8192, 4096):
         assert (
             f"GPU memory ran out at {tokens} tokens a batch (CUDA out of memory. Tried to allocate "
-            "2 GiB). Beginning again with half of them."
+            f"2 GiB). Starting again with {tokens // 2} tokens a batch."
         ) in caplog.messages
 
 
@@ -147,7 +146,7 @@ def test_memory_that_is_too_small_for_any_batch_has_a_status_of_its_own(
 def test_a_slow_writer_stops_no_batch(folder, monkeypatch):
     """Nothing is written before the tenth batch is computed, yet that one comes."""
     (folder / "c.frames.faa").write_text("".join(f">c{n}\n{'M' * n}\n" for n in range(500, 520)))
-    forward, write = InPlaceESM2.__call__, EmbeddingsFile.write
+    forward, write = InPlaceESM2.__call__, EmbeddingsWriter.write
     computed, is_tenth = [], threading.Event()
 
     def compute(self, ids, batch):
@@ -160,9 +159,9 @@ def test_a_slow_writer_stops_no_batch(folder, monkeypatch):
         assert is_tenth.wait(10), f"only {len(computed)} batches"
         write(self, *arguments)
 
-    monkeypatch.setattr(embed_module, "WINDOW", 2)
+    monkeypatch.setattr(batches, "WINDOW", 2)
     monkeypatch.setattr(InPlaceESM2, "__call__", compute)
-    monkeypatch.setattr(EmbeddingsFile, "write", wait)
+    monkeypatch.setattr(EmbeddingsWriter, "write", wait)
     argv = arguments("esm2", "a.frames.faa", "c.frames.faa")
     assert run_esm2([*argv, "--token-budget", "1024"]) == 0
     assert len(computed) >= 10 and len(read_embeddings(folder / "c.esm2.h5")[0]) == 20
@@ -172,7 +171,7 @@ def test_a_failing_writer_fails_the_task(folder, monkeypatch):
     def fail(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(EmbeddingsFile, "write", fail)
+    monkeypatch.setattr(EmbeddingsWriter, "write", fail)
     with pytest.raises(OSError, match="No space left"):
         run_esm2(arguments("esm2", "a.frames.faa", "b.frames.faa"))
     assert not list(folder.glob("*.h5")) and not list(folder.glob(".*.tmp"))
@@ -182,16 +181,16 @@ def test_a_failing_writer_fails_the_task(folder, monkeypatch):
 def test_a_sequence_too_long_for_the_card_is_named(
     folder, small_memory, capsys, monkeypatch, is_shared
 ):
-    """The user's to mend, unless another program holds the memory."""
+    """The user must change it, unless another program holds the memory."""
     (folder / "c.frames.faa").write_text(f">short\nMKV\n>long\n{'M' * 5000}\n>{'n' * 9}\nMA\n")
     small_memory(4096)
-    monkeypatch.setattr(embed_task.devices, "is_shared", lambda _: is_shared)
+    monkeypatch.setattr(embed_within_memory, "is_shared", lambda _: is_shared)
     argv = [*arguments("esm2", "c.frames.faa"), "--token-budget", "2048"]
     assert run_esm2(argv) == (75 if is_shared else 2)
     error = capsys.readouterr().err
-    assert "sequence long, 5002 tokens: GPU memory ran out at 1024 tokens a batch" in error
+    assert "sequence long, 5002 tokens: GPU memory ran out at 5120 tokens a batch" in error
     assert ("Another program may hold it: try again" in error) == is_shared
-    assert ("take a GPU with more memory or --device cpu, or leave it out" in error) != is_shared
+    assert ("take a GPU with more memory or --device cpu, or omit it" in error) != is_shared
 
 
 @pytest.mark.parametrize(
@@ -204,7 +203,7 @@ def test_a_sequence_too_long_for_the_card_is_named(
     ],
 )
 @pytest.mark.parametrize("place", ["while loading", "in a batch"])
-def test_running_out_of_memory_has_that_status_however_it_is_said(
+def test_running_out_of_memory_has_that_status_whatever_the_message(
     folder, monkeypatch, capsys, error, place
 ):
     def run_out(*_, **__):
@@ -215,9 +214,9 @@ def test_running_out_of_memory_has_that_status_however_it_is_said(
     else:
         monkeypatch.setattr(InPlaceESM2, "__call__", run_out)
     assert run_esm2(arguments("esm2", "a.frames.faa")) == 75
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert "GPU memory ran out" in told and f"({error})" in told
-    assert told.endswith("Another program may hold it: try again elsewhere or later.")
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "GPU memory ran out" in message and f"({error})" in message
+    assert message.endswith("Another program may hold it: try again elsewhere or later.")
 
 
 def test_any_other_error_of_a_batch_keeps_its_traceback(folder, monkeypatch):
@@ -241,8 +240,8 @@ def test_any_other_error_of_a_batch_keeps_its_traceback(folder, monkeypatch):
 )
 def test_options_of_the_engine_are_in_the_provenance(folder, options, numerics):
     assert run_esm2([*arguments("esm2", "a.frames.faa"), *options]) == 0
-    found = read_embeddings(folder / "a.esm2.h5")[2].numerics
-    assert {name: found[name] for name in numerics} == numerics
+    stored = read_embeddings(folder / "a.esm2.h5")[2].numerics
+    assert {name: stored[name] for name in numerics} == numerics
 
 
 def test_auto_is_the_precision_of_the_official_engine_on_a_gpu_too(folder, monkeypatch):
@@ -257,10 +256,10 @@ def test_auto_is_the_precision_of_the_official_engine_on_a_gpu_too(folder, monke
 
 
 @pytest.mark.parametrize("text", ["0", "-2048", "1023", "many", "2e3"])
-def test_a_token_budget_that_is_none_is_refused(folder, capsys, text):
+def test_an_invalid_token_budget_is_refused(folder, capsys, text):
     with pytest.raises(SystemExit, match="2"):
         run_esm2([*arguments("esm2", "a.frames.faa"), f"--token-budget={text}"])
-    assert f"'{text}' is no whole number from 1024 on" in capsys.readouterr().err
+    assert f"must be an integer >= 1024, not '{text}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -269,7 +268,7 @@ def test_a_token_budget_that_is_none_is_refused(folder, capsys, text):
         (["--attention", "triton"], "--attention triton: it needs a GPU, and the device is cpu"),
         (["--precision", "fp8"], "--precision fp8: a CPU computes in fp32 or bf16"),
         (["--engine", "official", "--precision", "bf16"], "computes in fp32, not bf16"),
-        (["--engine", "official", "--token-budget", "2048"], "Leave --token-budget away"),
+        (["--engine", "official", "--token-budget", "2048"], "Omit --token-budget"),
     ],
 )
 def test_options_that_cannot_be_had_are_refused(folder, capsys, options, message):

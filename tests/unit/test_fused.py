@@ -18,7 +18,7 @@ def numbers(model):
     return sum(weight.numel() for weight in model.parameters())
 
 
-def test_gated_weights_are_kept_in_turns_and_not_twice():
+def test_gated_weights_are_interleaved_and_not_kept_twice():
     config = dnabert_s.Config(2, 32, 2, 2 * fused.HALF_N, 50)
     plain = dnabert_s.DnabertS(config).half()
     before, weight = numbers(plain), plain.layers[0].gated.weight.detach().clone()

@@ -9,7 +9,7 @@ import torch
 
 from virnucpro.engine.embed import embed
 from virnucpro.models import dnabert_s, esm2
-from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2, in_turns
+from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2, interleave_halves
 from virnucpro.models.packing import packed_batch
 from virnucpro.models.tokenizers import EsmTokenizer
 
@@ -48,13 +48,13 @@ def sequences():
 @pytest.mark.parametrize("attention", ["sdpa", "reference"])
 def test_vectors_are_those_of_the_plain_definition(model, attention):
     form = in_place(model)
-    form.model.attention = attention
-    found = embed(form, TOKENIZER, sequences(), 512).vectors
+    form.encoder.attention = attention
+    actual = embed(form, TOKENIZER, sequences(), 512).vectors
     expected = embed(model, TOKENIZER, sequences(), 512).vectors
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=TOLERANCE)
 
 
-def test_batches_of_several_sizes_and_threads_do_not_share_memory(model):
+def test_batches_of_several_sizes_and_threads_do_not_share_buffers(model):
     """A batch of 700 tokens beside batches of 256, by three threads, in every order."""
     form, pool = in_place(model), sequences() * 5
     pool = [sequence[: len(sequence) - n // 10] or "M" for n, sequence in enumerate(pool)]
@@ -62,17 +62,17 @@ def test_batches_of_several_sizes_and_threads_do_not_share_memory(model):
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(pool))
         some = [pool[i] for i in order]
-        found = embed(form, TOKENIZER, some, 256, threads=3).vectors
-        assert [v.tobytes() for v in found] == [expected[s] for s in some]
+        vectors = embed(form, TOKENIZER, some, 256, threads=3).vectors
+        assert [v.tobytes() for v in vectors] == [expected[s] for s in some]
 
 
-def test_each_thread_uses_its_memory_again(model):
+def test_each_thread_reuses_its_buffers(model):
     form, seen = in_place(model), []
 
     def look():
         for _ in range(2):
             form(torch.zeros(64, dtype=torch.long), batch)
-            seen.append(form._memory.get("qkv", 64, 3 * model.config.width))
+            seen.append(form._buffers.get("qkv", 64, 3 * model.config.width))
 
     batch = packed_batch([30], 64)
     threads = [threading.Thread(target=look) for _ in range(2)]
@@ -82,7 +82,7 @@ def test_each_thread_uses_its_memory_again(model):
     assert seen[0] is seen[1] and seen[2] is seen[3] and seen[1] is not seen[2]
 
 
-def test_weights_in_turns_are_not_kept_twice():
+def test_interleaved_weights_are_not_kept_twice():
     model = next(models())
     before = sum(weight.numel() for weight in model.parameters())
     form = InPlaceESM2(model)
@@ -90,7 +90,9 @@ def test_weights_in_turns_are_not_kept_twice():
     assert form._qkv[0][0].shape == (3 * 48, 48)
 
 
-def test_halves_of_heads_in_turns():
+def test_halves_of_heads_are_interleaved():
     rows = torch.tensor([0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23])  # q, k, v of one head of 4
-    assert in_turns(rows, 1).tolist() == [0, 2, 1, 3, 10, 12, 11, 13, 20, 21, 22, 23]
-    assert in_turns(rows, 2).tolist() == rows.tolist()  # two heads of 2: halves are of one row
+    assert interleave_halves(rows, 1).tolist() == [0, 2, 1, 3, 10, 12, 11, 13, 20, 21, 22, 23]
+    assert (
+        interleave_halves(rows, 2).tolist() == rows.tolist()
+    )  # two heads of 2: halves are of one row

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from virnucpro.engine import device as devices
-from virnucpro.engine import load
+from virnucpro.engine import load, memory
 from virnucpro.engine.load import load_engine
 from virnucpro.errors import InputError
 from virnucpro.files import file_sha256
@@ -38,7 +38,7 @@ def on_cpu(file, precision="fp32", **options):
 def test_a_cpu_works_in_place_in_float32(file):
     engine = on_cpu(file)
     expected = {"esm2": in_place.InPlaceESM2, "dnabert_s": in_place.InPlaceDnabertS}
-    assert type(engine.model) is expected[file.name] and engine.model.model is engine.encoder
+    assert type(engine.model) is expected[file.name] and engine.model.encoder is engine.encoder
     assert engine.numerics["path"] == "in place" and engine.numerics["attention"] == "sdpa"
     assert engine.token_budget == engine.numerics["token_budget"] == 2048
 
@@ -72,11 +72,11 @@ def test_the_exact_model_is_float32(file):
 @pytest.fixture
 def card(monkeypatch):
     """A GPU that can be asked and cannot compute; the models stay in memory."""
-    found = SimpleNamespace(major=9, minor=0, multi_processor_count=132, total_memory=80 << 30)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda *_: found)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (found.major, found.minor))
+    card = SimpleNamespace(major=9, minor=0, multi_processor_count=132, total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda *_: card)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (card.major, card.minor))
     monkeypatch.setenv("CC", "gcc")
-    return found
+    return card
 
 
 def on_card(kind, precision, monkeypatch, **options):
@@ -112,7 +112,7 @@ def test_the_path_on_a_gpu(card, monkeypatch, kind, precision, model, attention_
     assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
 
 
-def test_8_bits_that_dnabert_s_has_not_are_said_to_be_16(card, monkeypatch, caplog):
+def test_that_dnabert_s_computes_in_16_bits_instead_of_8_is_reported(card, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     on_card("dnabert_s", "fp8", monkeypatch)
     assert "dnabert_s has no 8-bit form: it computes in fp16" in caplog.messages
@@ -123,13 +123,13 @@ def test_8_bits_that_dnabert_s_has_not_are_said_to_be_16(card, monkeypatch, capl
 
 
 def test_a_small_card_has_a_smaller_budget(card, monkeypatch):
-    card.total_memory = 65 << 20  # 80 % of it holds 16,896 tokens of 50 * 32 numbers of 2 bytes
+    card.total_memory = 65 << 20  # 80 % of it are 16,896 tokens of 50 * 32 numbers of 2 bytes
     assert on_card("esm2", "fp16", monkeypatch).token_budget == 33792 // 2
 
 
 @pytest.mark.parametrize(
     "spare_bytes, budget",
-    [(1, 33792), (-1, 33792 // 2)],  # beside weights and one batch
+    [(1, 33792), (-1, 33792 // 2)],  # in addition to weights and one batch
 )
 def test_the_weights_take_a_part_of_the_memory(card, monkeypatch, spare_bytes, budget):
     weights = 2 * sum(weight.numel() for weight in tiny("esm2").parameters())
@@ -148,7 +148,7 @@ def test_the_weights_take_a_part_of_the_memory(card, monkeypatch, spare_bytes, b
 )
 def test_the_exact_model_goes_where_there_is_room(card, device, total_bytes, expected):
     card.total_memory = total_bytes
-    assert load._device_with_room(1000, torch.float16, device) == expected
+    assert memory.device_with_room(1000, torch.float16, device) == expected
 
 
 def test_8_bits_on_a_gpu_have_a_path_of_their_own(card, monkeypatch):
@@ -186,7 +186,7 @@ def test_without_triton_half_precision_takes_the_plain_path_and_says_why(
     engine = on_card("esm2", "fp16", monkeypatch)
     assert engine.model is engine.encoder
     assert engine.numerics["path"] == "plain" and engine.numerics["attention"] == "sdpa"
-    assert f"the plain path, some times slower: {words}" in caplog.text
+    assert f"the plain path, several times slower: {words}" in caplog.text
     with pytest.raises(InputError) as error:
         on_card("esm2", "fp16", monkeypatch, attention_name="triton")
     assert str(error.value) == f"--attention triton: {words} Use --attention auto."
@@ -203,7 +203,7 @@ def test_budget_and_room_count_the_weights_that_a_fused_form_frees(card, monkeyp
     budget = on_card("esm2", "fp16", monkeypatch).token_budget
     seen = []
     monkeypatch.setattr(fused_fp8, "FusedESM2Fp8", free_all)
-    monkeypatch.setattr(load, "_device_with_room", lambda *a: seen.append(a[0]))
+    monkeypatch.setattr(load, "device_with_room", lambda *a: seen.append(a[0]))
     card.total_memory = 65 << 20
     engine = on_card("esm2", "fp8", monkeypatch)
     assert engine.token_budget == budget // 2

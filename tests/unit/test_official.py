@@ -48,14 +48,14 @@ def vectors(engine, sequences):
 
 
 def hide(monkeypatch, *distributions):
-    """Hide distributions; a package esm stays there, as that of another distribution."""
+    """Hide distributions; a package esm stays importable, as if of another distribution."""
 
-    def look(name):
+    def find_version(name):
         if name in distributions:
             raise PackageNotFoundError(name)
         return version(name)
 
-    monkeypatch.setattr(official.importlib.metadata, "version", look)
+    monkeypatch.setattr(official.importlib.metadata, "version", find_version)
 
 
 @pytest.mark.parametrize("distribution", official.PACKAGES)
@@ -66,9 +66,9 @@ def test_esm2_agrees_with_the_authors(esm2_file, sequences, monkeypatch, distrib
     assert theirs.numerics["path"] == f"official {official.PACKAGES[distribution]}"
     assert theirs.numerics["attention"] == "official"
     assert theirs.numerics[distribution] == version(distribution)
-    found, expected = vectors(theirs, sequences), vectors(engine_of(esm2_file), sequences)
+    actual, expected = vectors(theirs, sequences), vectors(engine_of(esm2_file), sequences)
     assert expected.std() > 0.3
-    assert np.abs(found - expected).max() < TOLERANCE
+    assert np.abs(actual - expected).max() < TOLERANCE
 
 
 def test_threads_do_not_disturb_the_authors_code(tmp_path):
@@ -79,11 +79,11 @@ def test_threads_do_not_disturb_the_authors_code(tmp_path):
     letters = list("ACDEFGHIKLMNPQRSTVWY")
     many = ["".join(rng.choice(letters, n)) for n in rng.integers(20, 400, 200)]
     engine = engine_of(tmp_path / "esm2", engine="official")
-    found = [
+    by_threads = [
         embed(engine.model, TOKENIZER, many, engine.token_budget, threads=threads).vectors
         for threads in (1, 4)
     ]
-    assert found[0].tobytes() == found[1].tobytes()
+    assert by_threads[0].tobytes() == by_threads[1].tobytes()
 
 
 def test_dnabert_s_agrees_with_its_definition(tmp_path, sequences):
@@ -93,17 +93,17 @@ def test_dnabert_s_agrees_with_its_definition(tmp_path, sequences):
     theirs = engine_of(file, engine="official")
     assert theirs.numerics["path"] == "official" and theirs.numerics["attention"] == "reference"
     assert theirs.token_budget == 1  # one sequence at a time
-    found, expected = vectors(theirs, sequences), vectors(engine_of(file), sequences)
-    assert np.abs(found - expected).max() < TOLERANCE
+    actual, expected = vectors(theirs, sequences), vectors(engine_of(file), sequences)
+    assert np.abs(actual - expected).max() < TOLERANCE
 
 
 def test_what_the_official_engine_cannot_do_is_refused(esm2_file, monkeypatch):
     sha256 = file_sha256(esm2_file)
     with pytest.raises(InputError, match="computes in fp32, not bf16. Add --precision fp32"):
         load_engine(esm2_file, sha256, CPU, "bf16", engine="official")
-    with pytest.raises(InputError, match="Leave --attention away"):
+    with pytest.raises(InputError, match="Omit --attention"):
         engine_of(esm2_file, engine="official", attention_name="sdpa")
-    with pytest.raises(InputError, match="Leave --token-budget away"):
+    with pytest.raises(InputError, match="Omit --token-budget"):
         engine_of(esm2_file, engine="official", budget=4096)
     hide(monkeypatch, *official.PACKAGES)
     with pytest.raises(InputError, match="needs fair-esm or transformers. Install one of them"):

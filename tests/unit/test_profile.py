@@ -11,8 +11,8 @@ from random_set import write_model_set
 from virnucpro.cli import main as cli
 from virnucpro.cli import profile as command
 from virnucpro.engine import device as devices
-from virnucpro.engine.device import GpuMemoryError
 from virnucpro.engine.load import load_engine
+from virnucpro.engine.memory import GpuMemoryError
 from virnucpro.errors import InputError
 from virnucpro.model_diagnostics import sweep as sweep_module
 from virnucpro.model_diagnostics.sweep import (

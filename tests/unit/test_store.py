@@ -6,8 +6,9 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from embeddings_file import write_embeddings
 
-from virnucpro.embeddings.store import Provenance, read_embeddings, write_embeddings
+from virnucpro.embeddings.store import Provenance, read_embeddings
 from virnucpro.errors import InputError
 
 PROVENANCE = Provenance("esm2", "ab" * 32, "", "cd" * 32, {"torch": "2.11", "engine": 1}, 12, 0)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from embeddings_file import write_embeddings
 
 from virnucpro.consensus.calibration_file import load_calibration
-from virnucpro.embeddings.store import Provenance, write_embeddings
+from virnucpro.embeddings.store import Provenance
 from virnucpro.errors import InputError
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.scoring.classifier import load_classifier, save_classifier

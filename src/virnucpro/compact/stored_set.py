@@ -10,7 +10,8 @@ from virnucpro.compact.frame_pool import Frames
 from virnucpro.compact.windows import Windows
 from virnucpro.consensus.consensus import FrameScore, call_chunk, call_sequence
 from virnucpro.engine.embed import embed
-from virnucpro.engine.load import Engine, load_engine
+from virnucpro.engine.engine import Engine
+from virnucpro.engine.load import load_engine
 from virnucpro.model_sets.description import ModelSet
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 from virnucpro.scoring.classifier import Classifier, load_classifier

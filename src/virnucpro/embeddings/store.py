@@ -19,12 +19,12 @@ from virnucpro.errors import InputError
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the vectors of a file depend on, beside their sequences.
+    """What the vectors of a file depend on, except their sequences.
 
     Attributes:
         architecture: "esm2" or "dnabert_s".
         component_sha256: of the encoder file.
-        tokenizer_sha256: of the tokenizer file; empty where the encoder file holds the alphabet.
+        tokenizer_sha256: of the tokenizer file; empty where the encoder file has the alphabet.
         library_digest: of the code.
         numerics: the numerics key: device, precision, token budget and so on.
         num_tokens: tokens of all sequences, special tokens included, filler not.
@@ -40,11 +40,10 @@ class Provenance:
     num_recomputed: int
 
 
-class EmbeddingsFile:
-    """A file that is written block by block, under a temporary name until it is finished.
+class EmbeddingsWriter:
+    """Writes a file block by block, under a temporary name until it is finished or discarded.
 
-    Equal content gives equal bytes, whatever the blocks. One that is neither finished nor given up
-    keeps its temporary name.
+    Equal content gives equal bytes, whatever the blocks.
     """
 
     def __init__(self, path: Path, ids: Sequence[str], width: int) -> None:
@@ -68,35 +67,22 @@ class EmbeddingsFile:
         """Add the provenance, and give the file its name."""
         for field in fields(Provenance):
             value = getattr(provenance, field.name)
-            is_key = field.name == "numerics"
-            self._file.attrs[field.name] = json.dumps(value, sort_keys=True) if is_key else value
+            if field.name == "numerics":
+                value = json.dumps(value, sort_keys=True)
+            self._file.attrs[field.name] = value
         self._file.close()
         self._temporary.replace(self._path)
 
-    def give_up(self) -> None:
+    def discard(self) -> None:
         """Remove what has been written."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
 
 
-def write_embeddings(
-    path: Path, ids: Sequence[str], embeddings: np.ndarray, provenance: Provenance
-) -> None:
-    """Write the file, complete or not at all; equal content gives equal bytes."""
-    assert embeddings.ndim == 2 and len(ids) == len(embeddings), "one vector for each id"
-    file = EmbeddingsFile(path, ids, embeddings.shape[1])
-    try:
-        file.write(0, embeddings)
-        file.finish(provenance)
-    except BaseException:
-        file.give_up()
-        raise
-
-
 def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
     """Return ids, float32 [n, d] and the provenance of a file.
 
-    Raises: InputError when the file is damaged, is none of ours, or its parts do not fit together.
+    Raises: InputError when the file is damaged, of another kind, or its parts do not fit together.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -109,21 +95,22 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
         ids = [name.decode() for name in raw_ids.tolist()]
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read as HDF5 ({error}). It is cut short or damaged: make it again."
+            f"{path}: cannot be read as HDF5 ({error}). It is cut short or damaged: create it "
+            "again."
         ) from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: is not a file of embeddings ({error}). Make it again."
+            f"{path}: is not a file of embeddings ({error}). Create it again."
         ) from error
     if embeddings.ndim != 2 or embeddings.dtype != np.float32:
         raise InputError(
             f"{path}: embeddings are {embeddings.dtype} {embeddings.shape}, expected float32 "
-            "[n, d]. Make it again."
+            "[n, d]. Create it again."
         )
     if len(ids) != len(embeddings):
-        raise InputError(f"{path}: {len(ids)} ids but {len(embeddings)} vectors. Make it again.")
+        raise InputError(f"{path}: {len(ids)} ids but {len(embeddings)} vectors. Create it again.")
     if len(set(ids)) != len(ids):
-        raise InputError(f"{path}: an id occurs twice. Make it again.")
+        raise InputError(f"{path}: an id occurs twice. Create it again.")
     if not np.isfinite(embeddings).all():
-        raise InputError(f"{path}: holds values that are not finite. Make it again.")
+        raise InputError(f"{path}: contains values that are not finite. Create it again.")
     return ids, embeddings, provenance

@@ -1,1 +1,1 @@
-"""Device, packing and the embedding loop."""
+"""From frame files to embeddings: device, engine, batches, runners, and the task that uses them."""

@@ -7,31 +7,25 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from virnucpro import task
 from virnucpro.embeddings.store import Provenance
 from virnucpro.engine import device as devices
-from virnucpro.engine.embed import Embeddings, embed
-from virnucpro.engine.load import ENGINES, Engine, load_engine
+from virnucpro.engine.embed_within_memory import embed_within_memory
+from virnucpro.engine.engine import Engine
+from virnucpro.engine.load import ENGINES, load_engine, load_tokenizer
+from virnucpro.engine.memory import MIN_TOKEN_BUDGET, GpuMemoryError, gpu_memory_errors
 from virnucpro.engine.outputs import Output, Outputs
 from virnucpro.errors import InputError
 from virnucpro.models import attention
-from virnucpro.models.component import Encoder, check_sha256
-from virnucpro.models.dnabert_s import DnabertS
-from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 from virnucpro.sequences.frames_file import read_frames
 
 LIBRARY = ("embeddings", "engine", "kernels", "models", "sequences")
 VERSIONS = ("torch", "tokenizers", "safetensors", "h5py", "dnaio")
 EXIT_GPU_MEMORY = 75  # the pipeline tries again elsewhere
-MAY_BE_HELD = "Another program may hold it: try again elsewhere or later."
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +48,11 @@ def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) 
     args = parse_args(kind, description, argv)
     os.environ.setdefault("RAYON_NUM_THREADS", str(args.threads))  # of the tokenizer
     try:
-        return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
-    except (devices.GpuMemoryError, RuntimeError) as error:
-        if not devices.is_out_of_memory(error):
-            raise
-        text = str(error)
-        if not isinstance(error, devices.GpuMemoryError):  # not of a batch: while loading
-            text = f"GPU memory ran out ({text.splitlines()[0]}). {MAY_BE_HELD}"
-        print(f"{Path(sys.argv[0]).stem}: error: {text}", file=sys.stderr)
+        with gpu_memory_errors():
+            return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
+    except GpuMemoryError as error:
+        hint = "Another program may hold it: try again elsewhere or later."
+        print(f"{Path(sys.argv[0]).stem}: error: {error} {hint}", file=sys.stderr)
         return EXIT_GPU_MEMORY
 
 
@@ -90,9 +81,8 @@ def parse_args(
 
 
 def _token_budget(text: str) -> int:
-    if not text.isdecimal() or int(text) < devices.MIN_TOKEN_BUDGET:
-        least = devices.MIN_TOKEN_BUDGET
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+    if not text.isdecimal() or int(text) < MIN_TOKEN_BUDGET:
+        raise argparse.ArgumentTypeError(f"must be an integer >= {MIN_TOKEN_BUDGET}, not {text!r}")
     return int(text)
 
 
@@ -117,9 +107,8 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
             engine=args.engine,
             budget=args.token_budget,
         )
-        if engine.encoder.architecture != kind.architecture:
-            found = engine.encoder.architecture
-            raise InputError(f"{args.encoder}: holds {found}, not {kind.architecture}.")
+        if (architecture := engine.encoder.architecture) != kind.architecture:
+            raise InputError(f"{args.encoder}: is {architecture}, not {kind.architecture}.")
         files = reading.result()
     watch.lap("read_and_load_s")
     names = [name for ids, _ in files for name in ids]
@@ -146,7 +135,7 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads, write)
     watch.lap("embed_s")
     counts = {
-        "write_s": round(attempts[-1].write_s, 3),  # beside embedding
+        "write_s": round(attempts[-1].write_s, 3),  # while embedding
         "waited_for_writer_s": round(attempts[-1].waited_s, 3),  # a part of embed_s
         "sequences": len(sequences),
         "distinct": len(result.distinct),
@@ -155,6 +144,16 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     }
     busy = {} if math.isnan(result.gpu_busy) else {"gpu_busy": round(result.gpu_busy, 4)}
     log.info("stages: %s", json.dumps({**watch.laps, **counts, **busy}))
+
+
+def output_name(kind: EmbedTask, path: Path) -> str:
+    """Return X.esm2.h5 for X.frames.faa.
+
+    Raises: InputError for another name.
+    """
+    if not path.name.endswith(kind.frames_suffix):
+        raise InputError(f"{path}: the name must end in {kind.frames_suffix}.")
+    return path.name.removesuffix(kind.frames_suffix) + kind.output_suffix
 
 
 class Stopwatch:
@@ -166,92 +165,7 @@ class Stopwatch:
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
-        """Note the seconds since the last lap."""
+        """Record the seconds since the last lap."""
         now = time.perf_counter()
         self.laps[name] = round(now - self._last, 3)
         self._last = now
-
-
-def embed_within_memory(
-    engine: Engine, tokenizer: Tokenizer, sequences: list[str], names: list[str], threads: int,
-    write: Callable[[Engine], Outputs] | None = None,
-) -> tuple[Embeddings, Engine]:  # fmt: skip
-    """Embed; when GPU memory runs out begin again with batches of half the tokens.
-
-    Args:
-        write: makes what writes the vectors of an attempt.
-    Returns: the embeddings, and the engine with the budget that made all of them.
-    Raises: GpuMemoryError when the smallest batch does not fit either; InputError when one sequence
-        is too long for the GPU, and no other program holds much of its memory.
-    """
-    while True:
-        try:
-            with write(engine) if write else nullcontext() as on_rows:
-                result = embed(
-                    engine.model,
-                    tokenizer,
-                    sequences,
-                    engine.token_budget,
-                    names=names,
-                    threads=threads,
-                    exact=engine.exact,
-                    on_rows=on_rows,
-                )
-            return result, engine
-        except devices.GpuMemoryError as error:
-            if engine.token_budget // 2 < devices.MIN_TOKEN_BUDGET:
-                is_long = isinstance(error, devices.SequenceTooLongError)
-                if is_long and not devices.is_shared(next(engine.encoder.parameters()).device):
-                    raise InputError(
-                        f"{error} A sequence cannot be split: take a GPU with more memory or "
-                        "--device cpu, or leave it out."
-                    ) from error
-                raise devices.GpuMemoryError(f"{error} {MAY_BE_HELD}") from error
-            log.warning("%s Beginning again with half of them.", error)
-        # not above, where the error still holds the tensors of its batch
-        engine = engine.with_budget(engine.token_budget // 2)
-        torch.cuda.empty_cache()
-
-
-def load_tokenizer(
-    model: Encoder, device: torch.device, path: Path | None = None, sha256: str = ""
-) -> Tokenizer:
-    """Return the tokenizer of a model; for DNA the GPU's own where it can run.
-
-    Args:
-        path: DNABERT-S's tokenizer.json; ESM-2 has its alphabet. sha256: that it must have.
-    Raises: InputError when a tokenizer.json is not the expected file, or has another number of
-        tokens than the model.
-    """
-    if not isinstance(model, DnabertS):
-        return EsmTokenizer(model.config.alphabet)
-    assert path, "DNABERT-S comes with a tokenizer"
-    check_sha256(path, sha256)
-    tokenizer = _bpe_tokenizer(path, device)
-    if tokenizer.vocab_size != model.config.vocab_size:
-        raise InputError(
-            f"{path}: {tokenizer.vocab_size} tokens, but the encoder has "
-            f"{model.config.vocab_size}. They belong to different models."
-        )
-    return tokenizer
-
-
-def _bpe_tokenizer(path: Path, device: torch.device) -> BpeTokenizer:
-    if device.type == "cuda" and not attention.why_no_triton(device):
-        from virnucpro.models.gpu_tokenizer import GpuBpeTokenizer
-
-        try:
-            return GpuBpeTokenizer(path, device)
-        except ValueError as error:
-            log.info("tokenising on the CPU: %s", error)
-    return BpeTokenizer(path)
-
-
-def output_name(kind: EmbedTask, path: Path) -> str:
-    """Return X.esm2.h5 for X.frames.faa.
-
-    Raises: InputError for another name.
-    """
-    if not path.name.endswith(kind.frames_suffix):
-        raise InputError(f"{path}: the name must end in {kind.frames_suffix}.")
-    return path.name.removesuffix(kind.frames_suffix) + kind.output_suffix

@@ -1,55 +1,26 @@
-"""From a component file to a model ready to embed: which forward, attention and token budget."""
+"""From component files to an engine and its tokenizer: which forward pass, attention and budget."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from virnucpro.engine.device import (
-    DTYPES,
-    MEMORY_SHARE,
-    fix_numerics,
-    numerics_key,
-    token_budget,
-)
-from virnucpro.engine.embed import Model
+from virnucpro.engine.device import DTYPES, fix_numerics, numerics_key
+from virnucpro.engine.engine import Engine, Model
+from virnucpro.engine.memory import device_with_room, token_budget
+from virnucpro.engine.official import official_engine
 from virnucpro.errors import InputError
 from virnucpro.models import attention
-from virnucpro.models.component import Encoder, load_component
+from virnucpro.models.component import Encoder, check_sha256, load_component
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
+from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 
 log = logging.getLogger(__name__)
 ENGINES = ("virnucpro", "official")
-HALF = ("fp16", "bf16", "fp8")
+HALF_PRECISIONS = ("fp16", "bf16", "fp8")
 FP8_CAPABILITY = (8, 9)
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A model and all that its numbers depend on.
-
-    Attributes:
-        encoder: the plain module, which holds the weights.
-        model: what embeds: the same module, or a faster form of it.
-        token_budget: tokens of a batch.
-        numerics: the numerics key.
-        exact: makes the float32 model for sequences that overflow in half precision.
-    """
-
-    encoder: Encoder
-    model: Model
-    token_budget: int
-    numerics: dict[str, str | int]
-    exact: Callable[[], Model]
-
-    def with_budget(self, budget: int) -> "Engine":
-        """Return the same engine with another token budget, which is another numerics key."""
-        numerics = {**self.numerics, "token_budget": budget}
-        return replace(self, token_budget=budget, numerics=numerics)
 
 
 def load_engine(
@@ -80,9 +51,7 @@ def load_engine(
         log.info("dnabert_s has no 8-bit form: it computes in fp16")
     if engine == "official":
         if budget:
-            raise InputError("--engine official: has its own batches. Leave --token-budget away.")
-        from virnucpro.engine.official import official_engine
-
+            raise InputError("--engine official: has its own batches. Omit --token-budget.")
         return official_engine(encoder, device, precision, attention_name)
     dtype = DTYPES[precision]
     encoder.attention = attention.choose(attention_name, encoder.scheme, device, dtype)
@@ -90,8 +59,8 @@ def load_engine(
     num_weights = sum(weight.numel() for weight in encoder.parameters())
     model: Model = encoder
     path_name = "plain"
-    if device.type == "cuda" and precision in HALF:
-        model = _fused(encoder, device, precision)  # which may free some of the weights
+    if device.type == "cuda" and precision in HALF_PRECISIONS:
+        model = _fused(encoder, device, precision)  # may free some of the weights
         path_name = "plain" if model is encoder else "fused"
     elif device.type == "cpu" and precision == "fp32":
         model, path_name = _in_place(encoder), "in place"
@@ -101,19 +70,11 @@ def load_engine(
     )  # fmt: skip
 
     def exact() -> Model:
-        return load_component(path, sha256, _device_with_room(num_weights, dtype, device))
+        return load_component(path, sha256, device_with_room(num_weights, dtype, device))
 
     package = "flash-attn" if encoder.attention == "flash" else None
     numerics = numerics_key(device, precision, budget, path_name, encoder.attention, package)
     return Engine(encoder, model, budget, numerics, exact)
-
-
-def _device_with_room(num_weights: int, dtype: torch.dtype, device: torch.device) -> torch.device:
-    """Return the GPU where it holds an encoder once more in float32, else the CPU."""
-    if device.type == "cpu":
-        return device
-    room = MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory
-    return device if num_weights * (4 + dtype.itemsize) < room else torch.device("cpu")
 
 
 def _in_place(encoder: Encoder) -> Model:
@@ -122,7 +83,7 @@ def _in_place(encoder: Encoder) -> Model:
 
 
 def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:
-    """Return the fused form of an encoder; where it cannot run the encoder, and why in one line.
+    """Return the fused form of an encoder; the encoder, and a warning why, where that cannot run.
 
     Raises: InputError where 8 bits were asked for and cannot be had.
     """
@@ -132,7 +93,7 @@ def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:
     if reason and precision == "fp8":
         raise InputError(f"--precision fp8: {reason} Use fp16.")
     if reason:
-        log.warning("the plain path, some times slower: %s", reason)
+        log.warning("the plain path, several times slower: %s", reason)
         return encoder
     from virnucpro.models.fused import FusedDnabertS, FusedESM2
     from virnucpro.models.fused_fp8 import FusedESM2Fp8
@@ -140,3 +101,37 @@ def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:
     if isinstance(encoder, ESM2):
         return FusedESM2Fp8(encoder) if precision == "fp8" else FusedESM2(encoder)
     return FusedDnabertS(encoder)
+
+
+def load_tokenizer(
+    encoder: Encoder, device: torch.device, path: Path | None = None, sha256: str = ""
+) -> Tokenizer:
+    """Return the tokenizer of an encoder; for DNA the one that runs on the GPU, if it can.
+
+    Args:
+        path: tokenizer.json of DNABERT-S; ESM-2 has its alphabet. sha256: that it must have.
+    Raises: InputError when a tokenizer.json is not the expected file, or has another number of
+        tokens than the encoder.
+    """
+    if not isinstance(encoder, DnabertS):
+        return EsmTokenizer(encoder.config.alphabet)
+    assert path, "DNABERT-S comes with a tokenizer"
+    check_sha256(path, sha256)
+    tokenizer = _bpe_tokenizer(path, device)
+    if tokenizer.vocab_size != encoder.config.vocab_size:
+        raise InputError(
+            f"{path}: {tokenizer.vocab_size} tokens, but the encoder has "
+            f"{encoder.config.vocab_size}. They belong to different models."
+        )
+    return tokenizer
+
+
+def _bpe_tokenizer(path: Path, device: torch.device) -> BpeTokenizer:
+    if device.type == "cuda" and not attention.why_no_triton(device):
+        from virnucpro.models.gpu_tokenizer import GpuBpeTokenizer
+
+        try:
+            return GpuBpeTokenizer(path, device)
+        except ValueError as error:
+            log.info("tokenising on the CPU: %s", error)
+    return BpeTokenizer(path)

@@ -1,4 +1,4 @@
-"""The authors' own forward passes with our weights, to check ours on anybody's data.
+"""The authors' own forward passes with our weights, to check ours on any data.
 
 ESM-2: the package fair-esm, else transformers, in float32. DNABERT-S, whose published code needs an
 old transformers: the plain definition in float32, one sequence at a time, as the original ran it.
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from virnucpro.engine.device import numerics_key
-from virnucpro.engine.load import Engine
+from virnucpro.engine.engine import Engine
 from virnucpro.errors import InputError
 from virnucpro.models.component import Encoder
 from virnucpro.models.dnabert_s import DnabertS
+from virnucpro.models.encoder import EncoderForm
 from virnucpro.models.esm2 import (
     ESM2,
     LAYER_NORM_EPS,
@@ -25,7 +26,8 @@ from virnucpro.models.esm2 import (
 from virnucpro.models.packing import PackedBatch
 
 BUDGET = 2048  # tokens of a batch, as in the original
-# Distributions and their packages, the first choice first. Another distribution has a package esm.
+# Distributions and their packages, the first choice first. esm is the name of another
+# distribution's package, too.
 PACKAGES = {"fair-esm": "esm", "transformers": "transformers"}
 ONE_AT_A_TIME = 1  # a longer sequence has a batch of its own
 
@@ -42,7 +44,7 @@ def official_engine(
             f"--engine official: computes in fp32, not {precision}. Add --precision fp32."
         )
     if attention_name != "auto":
-        raise InputError("--engine official: has its own attention. Leave --attention away.")
+        raise InputError("--engine official: has its own attention. Omit --attention.")
     if isinstance(encoder, DnabertS):
         encoder.attention = "reference"
         numerics = numerics_key(device, precision, ONE_AT_A_TIME, "official", "reference")
@@ -50,8 +52,7 @@ def official_engine(
     name = next(filter(_is_installed, PACKAGES), "")
     if not name:
         raise InputError("--engine official: needs fair-esm or transformers. Install one of them.")
-    make = _FairEsm if name == "fair-esm" else _Transformers
-    model = make(encoder, device)
+    model = _FairEsm(encoder, device) if name == "fair-esm" else _Transformers(encoder, device)
     path = f"official {PACKAGES[name]}"
     numerics = numerics_key(device, precision, BUDGET, path, "official", name)
     return Engine(encoder, model, BUDGET, numerics, lambda: model)
@@ -65,29 +66,25 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-class _Official:
+class _Official(EncoderForm[ESM2]):
     """Runs a padded model on sequences of equal length of a packed batch: without padding.
 
     One thread at a time: fair-esm's rotary embedding keeps the angles of the last length in the
     module, as older versions of transformers do.
     """
 
-    def __init__(self, encoder: ESM2, device: torch.device) -> None:
-        self.model = encoder
+    def __init__(self, encoder: ESM2) -> None:
+        super().__init__(encoder)
         self._lock = threading.Lock()
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D]; zeros for filler."""
-        hidden = torch.zeros(ids.shape[0], self.model.config.width, device=ids.device)
+        hidden = torch.zeros(ids.shape[0], self.width, device=ids.device)
         for run in batch.runs:
             rows = slice(run.first_token, run.end)
             with self._lock:
                 hidden[rows] = self.hidden(ids[rows].view(run.count, run.length)).flatten(0, 1)
         return hidden
-
-    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """Return float32 [B, D]: means over the residues, without BOS and EOS."""
-        return self.model.pool(hidden, batch)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Return [N, L, D] of ids [N, L]."""
@@ -96,7 +93,7 @@ class _Official:
 
 class _FairEsm(_Official):
     def __init__(self, encoder: ESM2, device: torch.device) -> None:
-        super().__init__(encoder, device)
+        super().__init__(encoder)
         from esm.model.esm2 import ESM2 as FairEsm2  # type: ignore[import-untyped]
 
         config = encoder.config
@@ -106,27 +103,27 @@ class _FairEsm(_Official):
         for name, tensor in self._esm.state_dict().items():
             if name.endswith("inv_freq"):
                 state[name] = torch.tensor(encoder.scheme.frequencies, device=tensor.device)
-        lost = self._esm.load_state_dict(state, strict=False)
-        assert not lost.unexpected_keys and all(
-            name.startswith(("lm_head", "contact_head")) for name in lost.missing_keys
-        ), lost
+        mismatch = self._esm.load_state_dict(state, strict=False)
+        assert not mismatch.unexpected_keys and all(
+            name.startswith(("lm_head", "contact_head")) for name in mismatch.missing_keys
+        ), mismatch
 
     def hidden(self, ids: Tensor) -> Tensor:
-        layers = self.model.config.layers
+        layers = self.encoder.config.layers
         result: Tensor = self._esm(ids, repr_layers=[layers])["representations"][layers]
         return result
 
 
 class _Transformers(_Official):
     def __init__(self, encoder: ESM2, device: torch.device) -> None:
-        super().__init__(encoder, device)
+        super().__init__(encoder)
         import transformers
 
-        make: Any = transformers.EsmModel
-        self._esm = make(transformers_config(encoder), add_pooling_layer=False)
-        lost = self._esm.load_state_dict(transformers_state(encoder), strict=False)
-        assert not lost.unexpected_keys, lost
-        for module in self._esm.modules():  # a checkpoint's own, which need not be the formula's
+        model_class: Any = transformers.EsmModel
+        self._esm = model_class(transformers_config(encoder), add_pooling_layer=False)
+        mismatch = self._esm.load_state_dict(transformers_state(encoder), strict=False)
+        assert not mismatch.unexpected_keys, mismatch
+        for module in self._esm.modules():  # the checkpoint's, which may differ from the formula's
             if hasattr(module, "inv_freq"):
                 module.inv_freq = torch.tensor(encoder.scheme.frequencies)
         self._esm.to(device).eval()
@@ -172,7 +169,7 @@ def published_state(encoder: ESM2) -> dict[str, Tensor]:
     return state
 
 
-# fair-esm's names of a layer's modules and transformers'
+# Modules of a layer: names of fair-esm and of transformers.
 TRANSFORMERS_LAYER_NAMES = {
     "self_attn.q_proj": "attention.self.query",
     "self_attn.k_proj": "attention.self.key",

@@ -1,7 +1,7 @@
-"""Writes a task's HDF5 files by one thread, while the next batches are computed.
+"""Writes the HDF5 files of a task in one thread, while the next batches are computed.
 
     main thread     batch 7 fetched | batch 8 fetched | ...
-    writer thread   gather and write rows 0 to 2047 of a.h5 | rows 2048 to ... | a.h5 gets its name
+    writer thread   collect and write rows 0-2047 of a.h5 | rows 2048-... | rename to a.h5
 
 Blocks of rows are written in the order of the files, each as soon as all of its vectors are final.
 """
@@ -16,11 +16,11 @@ from types import TracebackType
 
 import numpy as np
 
-from virnucpro.embeddings.store import EmbeddingsFile, Provenance
+from virnucpro.embeddings.store import EmbeddingsWriter, Provenance
 from virnucpro.engine.embed import Embeddings
 
 BLOCK_ROWS = 2048  # 20 MB of ESM-2 3B
-PENDING_BLOCKS = 64  # a writer this far behind is waited for; a pending block holds no vectors
+PENDING_BLOCKS = 64  # a writer this far behind is waited for; a pending block has no vectors yet
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Output:
 
 @dataclass(frozen=True)
 class _Block:
-    """Rows `first` to `stop` - 1 of a file; `offset` sequences lie in the files before it."""
+    """Rows `first` to `stop` - 1 of a file; the files before it have `offset` sequences."""
 
     output: Output
     offset: int
@@ -42,19 +42,19 @@ class _Block:
 
     @property
     def sequences(self) -> slice:
-        """Return which of all sequences they are."""
+        """Return which of all sequences the rows are."""
         return slice(self.offset + self.first, self.offset + self.stop)
 
 
 class Outputs:
-    """A context: called with embeddings as they grow, it has the blocks that are ready written.
+    """A context manager to be called with the embeddings so far: writes the blocks that are final.
 
-    Leaving it waits for the writer; leaving it by an error, the writer's own too, drops what waits
+    Its exit waits for the writer; after an error, also one of the writer, it drops pending blocks
     and removes the unfinished file.
 
     Attributes:
         write_s: seconds that the thread wrote.
-        waited_s: seconds that something waited for it.
+        waited_s: seconds that callers waited for it.
     """
 
     def __init__(self, outputs: Sequence[Output], provenance: Provenance) -> None:
@@ -65,21 +65,24 @@ class Outputs:
         self._provenance = provenance
         self._pending: deque[Future[None]] = deque()
         self._pool = ThreadPoolExecutor(1, "write")
-        # The writer thread's until the pool is shut down:
-        self._file: EmbeddingsFile | None = None
+        # Only the writer thread uses these, until the pool is shut down.
+        self._file: EmbeddingsWriter | None = None
         self._is_broken = False
 
-    def __call__(self, found: Embeddings, is_final: np.ndarray) -> None:
-        """Hand over every next block whose rows, of the distinct ones, are all final.
+    def __call__(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
+        """Submit the next blocks, as far as all of their rows are final.
+
+        Args:
+            is_final: bool [m], of the distinct sequences.
 
         Raises: what writing an earlier block raised.
         """
         while self._pending and self._pending[0].done():
             self._wait()
-        while self._next and is_final[found.row_of[self._next.sequences]].all():
+        while self._next and is_final[embeddings.row_of[self._next.sequences]].all():
             if len(self._pending) >= PENDING_BLOCKS:
                 self._wait()
-            self._pending.append(self._pool.submit(self._write, self._next, found))
+            self._pending.append(self._pool.submit(self._write, self._next, embeddings))
             self._next = next(self._blocks, None)
 
     def __enter__(self) -> "Outputs":
@@ -99,30 +102,31 @@ class Outputs:
         finally:
             self._pool.shutdown(cancel_futures=True)
             if self._file:
-                self._file.give_up()
+                self._file.discard()
 
     def _wait(self) -> None:
         start = time.perf_counter()
         self._pending.popleft().result()
         self.waited_s += time.perf_counter() - start
 
-    def _write(self, block: _Block, found: Embeddings) -> None:
-        """Write a block; with the last one of its file, finish that. After an error, do nothing."""
+    def _write(self, block: _Block, embeddings: Embeddings) -> None:
+        """Write a block; after the last one of a file, finish it. After an error, do nothing."""
         if self._is_broken:
             return
         self._is_broken = True
         start = time.perf_counter()
         path, ids = block.output.path, block.output.ids
         if block.first == 0:
-            self._file = EmbeddingsFile(path, ids, found.distinct.shape[1])
+            self._file = EmbeddingsWriter(path, ids, embeddings.distinct.shape[1])
         assert self._file, "the first block of a file opens it"
-        self._file.write(block.first, found.distinct[found.row_of[block.sequences]])
+        rows = embeddings.row_of[block.sequences]
+        self._file.write(block.first, embeddings.distinct[rows])
         if block.stop == len(ids):
-            rows = found.row_of[block.offset : block.offset + len(ids)]
+            rows = embeddings.row_of[block.offset : block.offset + len(ids)]
             provenance = replace(
                 self._provenance,
-                num_tokens=int(found.distinct_num_tokens[rows].sum()),
-                num_recomputed=int(found.recomputed[rows].sum()),
+                num_tokens=int(embeddings.distinct_num_tokens[rows].sum()),
+                num_recomputed=int(embeddings.recomputed[rows].sum()),
             )
             self._file.finish(provenance)
             self._file = None
@@ -131,7 +135,7 @@ class Outputs:
 
 
 def _blocks(outputs: Sequence[Output]) -> Iterator[_Block]:
-    """Yield the blocks of all files, one at least of each."""
+    """Yield the blocks of all files, at least one of each."""
     offset = 0
     for output in outputs:
         count = len(output.ids)

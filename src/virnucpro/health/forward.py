@@ -96,8 +96,7 @@ def run_frames(
     Raises: InputError for a damaged component, and whatever torch and its compilers do.
     """
     from virnucpro.engine.embed import embed
-    from virnucpro.engine.embed_task import load_tokenizer
-    from virnucpro.engine.load import load_engine
+    from virnucpro.engine.load import load_engine, load_tokenizer
     from virnucpro.scoring.classifier import load_classifier
     from virnucpro.scoring.composition_features import composition_features
 

@@ -1,12 +1,12 @@
 """Byte-pair encoding of DNA on the GPU: thousands of sequences at once, exactly as on the CPU.
 
 A CPU core encodes 3,000 sequences of 500 letters a second, and the GPU embeds seven times as many.
-One program encodes one sequence. It keeps a token at the place of its first letter, and the place
-of each token's right neighbour. A step merges the pair of the lowest rank at all places, from left
-to right, which is what the algorithm does one place at a time: pairs that a merge makes have higher
-ranks (Merges checks it).
+One program encodes one sequence. It keeps a token at the index of its first letter, and the index
+of each token's right neighbour. A step merges every pair of the lowest rank, from left to right,
+which is what the algorithm does one pair at a time: pairs that a merge creates have higher ranks
+(Merges checks it).
 
-    place     0   1   2   3   4   5
+    index     0   1   2   3   4   5
     token     A   C   A   C   G   .        merge A C:
     token     AC  .   AC  .   G   .        neighbour of 0 is 2, of 2 is 4
 """
@@ -28,7 +28,7 @@ class Merges:
 
     Attributes:
         rank: int16 [V * V], rank of the merge of two tokens, row the left one; NO_RANK: none.
-        token: int16 [number of merges], the token that the merge of a rank makes.
+        token: int16 [number of merges], the token that the merge of a rank gives.
         letter: uint8 [256] -> int16, token of an ASCII letter.
     """
 
@@ -45,32 +45,32 @@ class Merges:
         """Return the tables.
 
         Args:
-            merges: left token, right token and the token they make, by ascending rank.
+            merges: left token, right token and merged token, by ascending rank.
             letters: ASCII code -> token; unknown: token of all others.
         Raises: ValueError for merges that this algorithm would apply in another order.
         """
         rank = np.full((vocab_size, vocab_size), NO_RANK.value, np.int16)
-        made: dict[int, int] = {}
+        rank_of: dict[int, int] = {}
         for number, (left, right, token) in enumerate(merges):
-            earlier = max(made.get(left, -1), made.get(right, -1))
-            if earlier >= number or token in made or number >= NO_RANK.value:
-                raise ValueError("its merges do not come one after the other, each after its parts")
-            made[token] = number
+            earlier = max(rank_of.get(left, -1), rank_of.get(right, -1))
+            if earlier >= number or token in rank_of or number >= NO_RANK.value:
+                raise ValueError("its merges are not in order, each after the merges of its parts")
+            rank_of[token] = number
             rank[left, right] = number
         table = np.full(256, unknown, np.int16)
         table[list(letters)] = list(letters.values())
         tokens = np.array([token for _, _, token in merges], np.int16)
-        ranks, made_by, codes = (
+        ranks, merged, codes = (
             torch.from_numpy(array).to(device) for array in (rank.ravel(), tokens, table)
         )
-        return cls(ranks, made_by, codes, vocab_size)
+        return cls(ranks, merged, codes, vocab_size)
 
 
 def encode(letters: Tensor, lengths: Tensor, merges: Merges) -> tuple[Tensor, Tensor]:
     """Return the tokens int16 [N, L] of each sequence, without special ones, and their number.
 
     Args:
-        letters: uint8 [N, L] ASCII, L a power of two; what lies behind a length is not read.
+        letters: uint8 [N, L] ASCII, L a power of two; what is after a length is not read.
         lengths: int32 [N].
     Returns: tokens, of which only the first `number` of a row count; numbers int32 [N].
     """
@@ -104,17 +104,17 @@ def _encode(
 ):  # fmt: skip
     row = tl.program_id(0)
     length = tl.load(lengths + row)
-    place = tl.arange(0, width)
-    alive = place < length
-    letter = tl.load(letters + row * width + place, alive, 0)
+    index = tl.arange(0, width)
+    alive = index < length
+    letter = tl.load(letters + row * width + index, alive, 0)
     token = tl.load(letter_table + letter.to(tl.int32), alive, 0).to(tl.int32)
-    neighbour = place + 1
+    neighbour = index + 1
     rank = _ranks(token, neighbour, length, alive, rank_table, vocab)
     best = tl.min(rank, 0)
     while best < NO_RANK:
         fits = rank == best
         order = tl.cumsum(alive.to(tl.int32), 0)  # of tokens, from 1
-        # of places that fit one behind the other (A A A A) every second one merges
+        # of pairs that overlap in a row (A A A A) every second one merges
         before = tl.associative_scan(tl.where(alive & (rank != best), order, 0), 0, _larger)
         merge = fits & ((order - before) % 2 == 1)
         last = tl.associative_scan(tl.where(merge, order, 0), 0, _larger)

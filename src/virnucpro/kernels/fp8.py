@@ -12,7 +12,7 @@ SMALLEST = tl.constexpr(1e-12)  # a row of zeros stays zeros
 
 @triton.jit
 def scale_of(row):
-    """Return the float32 that 8-bit values of a row are to be multiplied with."""
+    """Return the float32 scale of a row: its 8-bit values times it are the row."""
     return tl.maximum(tl.max(tl.abs(row), 0), SMALLEST) / FP8_MAX
 
 

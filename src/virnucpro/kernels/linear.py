@@ -1,8 +1,8 @@
 """Matrix products with GELU or gated GELU in their epilogue, for GPUs with the tensor copy engine.
 
 A separate pass over the hidden layer of the feed-forward block would cost 5 % of the time. The
-kernel is persistent: one program a multiprocessor walks over the tiles of the output, and loads of
-the next tile run beside the epilogue of the last. An output row is added up in one order, whatever
+kernel is persistent: one program a multiprocessor goes through tiles of the output, and loads of
+the next tile overlap with the epilogue of the last. An output row is summed in one order, whatever
 the number of rows.
 """
 
@@ -34,9 +34,9 @@ def linear_geglu(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def interleave(weight: Tensor) -> Tensor:
-    """Return gate and value rows [2 * I, K], gate first, in turns of HALF_N rows.
+    """Return gate and value rows [2 * I, K] in alternating blocks of HALF_N rows, gate first.
 
-    So a tile of the product holds both halves that the gated GELU multiplies. I must be a multiple
+    So a tile of the product has both halves that the gated GELU multiplies. I must be a multiple
     of HALF_N.
     """
     gate, value = (part.unflatten(0, (-1, HALF_N)) for part in weight.chunk(2))
@@ -84,9 +84,9 @@ def _linear(
     for tile in tl.range(tl.program_id(0), tiles_m * tiles_n, tl.num_programs(0), flatten=True):
         group = tile // (group_m * tiles_n)
         size = min(tiles_m - group * group_m, group_m)
-        place = tile % (group_m * tiles_n)
-        row = (group * group_m + place % size) * block_m
-        column = place // size * block_n
+        index = tile % (group_m * tiles_n)
+        row = (group * group_m + index % size) * block_m
+        column = index // size * block_n
         total = tl.zeros([block_m, block_n], tl.float32)
         for k in range(0, inner, block_k):
             total = tl.dot(x.load([row, k]), weight.load([column, k]).T, total)

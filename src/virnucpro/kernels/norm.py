@@ -1,4 +1,4 @@
-"""Layer norm of packed rows with what stands beside it: a sum, a bias, 8-bit rounding."""
+"""Layer norm of packed rows, fused with the steps around it: a sum, a bias, 8-bit rounding."""
 
 import torch
 import triton
@@ -49,15 +49,15 @@ def _launch(
 ) -> None:  # fmt: skip
     width = x.shape[1]
     block = triton.next_power_of_2(width)
-    unread = x
+    unused = x
     _layer_norm[(x.shape[0],)](
         x,
-        unread if add is None else add,
-        unread if shift is None else shift,
+        unused if add is None else add,
+        unused if shift is None else shift,
         weight,
         bias,
         out,
-        unread if scales is None else scales,
+        unused if scales is None else scales,
         eps,
         width=width,
         block=block,

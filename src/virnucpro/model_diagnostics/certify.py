@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from virnucpro.engine.device import GpuMemoryError, is_out_of_memory
-from virnucpro.engine.embed_task import LIBRARY, embed_within_memory, load_tokenizer
-from virnucpro.engine.load import load_engine
+from virnucpro.engine.embed_task import LIBRARY
+from virnucpro.engine.embed_within_memory import embed_within_memory
+from virnucpro.engine.load import load_engine, load_tokenizer
+from virnucpro.engine.memory import GpuMemoryError, gpu_memory_errors
 from virnucpro.errors import InputError
 from virnucpro.model_diagnostics.machine import device_name
 from virnucpro.model_diagnostics.parity import score_measures, vector_measures
@@ -133,15 +134,14 @@ def _vectors(
     """
     encoder, tokenizer = model_set.component(role), model_set.component("tokenizer")
     try:
-        engine = load_engine(encoder.path, encoder.sha256, device, precision)
-        tokens = load_tokenizer(engine.encoder, device, tokenizer.path, tokenizer.sha256)
-        names = [str(n + 1) for n in range(len(sequences))]
-        threads = torch.get_num_threads()
-        result, engine = embed_within_memory(engine, tokens, sequences, names, threads)
-    except (GpuMemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(f"{role} in {precision}: {str(error).splitlines()[0]}") from error
+        with gpu_memory_errors():
+            engine = load_engine(encoder.path, encoder.sha256, device, precision)
+            tokens = load_tokenizer(engine.encoder, device, tokenizer.path, tokenizer.sha256)
+            names = [str(n + 1) for n in range(len(sequences))]
+            threads = torch.get_num_threads()
+            result, engine = embed_within_memory(engine, tokens, sequences, names, threads)
+    except GpuMemoryError as error:
+        raise InputError(f"{role} in {precision}: {error}") from error
     return result.vectors, engine.numerics
 
 

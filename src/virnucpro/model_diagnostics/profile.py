@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from virnucpro.engine.device import choose_precision
-from virnucpro.engine.embed_task import load_tokenizer
-from virnucpro.engine.load import load_engine
+from virnucpro.engine.load import load_engine, load_tokenizer
 from virnucpro.files import write_text
 from virnucpro.model_diagnostics.machine import device_name
 from virnucpro.model_diagnostics.real_frames import RealFrames

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from virnucpro.engine.device import GpuMemoryError, choose_precision
+from virnucpro.engine.device import choose_precision
 from virnucpro.engine.embed import embed
 from virnucpro.engine.load import load_engine
+from virnucpro.engine.memory import GpuMemoryError
 from virnucpro.errors import InputError
 from virnucpro.model_import.known_files import identify
 from virnucpro.model_sets.calibration_entries import load_entry

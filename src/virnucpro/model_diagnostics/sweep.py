@@ -15,9 +15,9 @@ from itertools import count
 
 import torch
 
-from virnucpro.engine.device import MIN_TOKEN_BUDGET, GpuMemoryError, is_out_of_memory
 from virnucpro.engine.embed import embed
-from virnucpro.engine.load import Engine
+from virnucpro.engine.engine import Engine
+from virnucpro.engine.memory import MIN_TOKEN_BUDGET, GpuMemoryError, gpu_memory_errors
 from virnucpro.errors import InputError
 from virnucpro.models import attention
 from virnucpro.models.tokenizers import Tokenizer
@@ -145,11 +145,10 @@ def measure(
         sequences = supply.take(int(FILL * batches * setting.token_budget))
         start = time.perf_counter()
         try:
-            result = embed(engine.model, tokenizer, sequences, setting.token_budget,
-                           threads=setting.threads, exact=engine.exact)  # fmt: skip
-        except (GpuMemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
+            with gpu_memory_errors():
+                result = embed(engine.model, tokenizer, sequences, setting.token_budget,
+                               threads=setting.threads, exact=engine.exact)  # fmt: skip
+        except GpuMemoryError:
             return Measurement(setting, 0.0, _peak_gib(device), 0.0)
         if not is_warm:
             is_warm = True

@@ -68,8 +68,9 @@ def check_encoder(path: Path, plan: Plan) -> None:
     """
     import torch
 
-    from virnucpro.models.component import CONFIGS, ENCODERS, check_tensors
+    from virnucpro.models.component import ENCODERS, check_tensors
 
+    encoder_class = ENCODERS[plan.architecture]
     with torch.device("meta"):
-        model = ENCODERS[plan.architecture](CONFIGS[plan.architecture](**plan.config))
+        model = encoder_class(encoder_class.config_class(**plan.config))
     check_tensors(path, plan.shapes, model)

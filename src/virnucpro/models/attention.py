@@ -1,4 +1,4 @@
-"""Self-attention inside each sequence of a packed batch: the one place where back ends live.
+"""Self-attention within each sequence of a packed batch: the back ends and their choice.
 
 A back end is made once a batch for one scheme (rotary angles or ALiBi) and called by each layer
 with the output of its qkv product. What it computes for a sequence depends on nothing else.
@@ -25,7 +25,7 @@ from virnucpro.errors import InputError
 from virnucpro.models.packing import TILE_ROWS, PackedBatch
 
 # The flash kernel splits sequences of more than two of its blocks when there are few, and then adds
-# in another order: such sequences go one by one, so that how many there are cannot matter.
+# in another order: such sequences go one by one, so that their number cannot matter.
 MAX_SHARED_LENGTH, MAX_SHARED_LENGTH_WIDE_HEADS = 256, 128
 WIDE_HEAD = 64  # for wider heads its blocks are half as long
 TABLE_ROWS = 1024  # angle tables have a multiple of it
@@ -35,7 +35,7 @@ FLASH_CAPABILITY = (8, 0)
 
 @dataclass(frozen=True)
 class Scheme:
-    """How tokens of a sequence see each other.
+    """How tokens of a sequence attend to each other.
 
     Attributes:
         heads: their number.
@@ -57,13 +57,13 @@ Attention = Callable[[Tensor], Tensor]  # [T, 3 * H * K] -> [T, H * K]; filler: 
 
 def reference(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     """Return the definition: softmax(q k' / sqrt(K) + bias) v for each sequence."""
-    turn = rotation(scheme, batch)
+    rotate = rotation(scheme, batch)
     bias = alibi(scheme, batch, torch.float32)
     bounds = batch.cu_seqlens.tolist()
 
     def attend(qkv: Tensor) -> Tensor:
         q, k, v = split_qkv(qkv, scheme)
-        q, k = turn(q), turn(k)
+        q, k = rotate(q), rotate(k)
         out = qkv.new_zeros(qkv.shape[0], scheme.heads, scheme.head_width)
         for start, end in zip(bounds[:-1], bounds[1:], strict=True):
             rows = slice(start, end)
@@ -80,18 +80,18 @@ def reference(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attenti
 
 def sdpa(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     """Return dense attention on each run of equally long sequences: no padding inside."""
-    turn = rotation(scheme, batch)
+    rotate = rotation(scheme, batch)
     bias = alibi(scheme, batch, dtype)
     filler = batch.num_tokens - batch.runs[-1].end
     is_wide = scheme.head_width > WIDE_HEAD
-    most = MAX_SHARED_LENGTH_WIDE_HEADS if is_wide else MAX_SHARED_LENGTH
+    max_shared_length = MAX_SHARED_LENGTH_WIDE_HEADS if is_wide else MAX_SHARED_LENGTH
 
     def attend(qkv: Tensor) -> Tensor:
         q, k, v = split_qkv(qkv, scheme)
-        q, k = turn(q), turn(k)
+        q, k = rotate(q), rotate(k)
         parts = []
         for run in batch.runs:
-            count = 1 if run.length > most else run.count
+            count = 1 if run.length > max_shared_length else run.count
             mask = None if bias is None else bias[None, :, : run.length, : run.length]
             for start in range(run.first_token, run.end, count * run.length):
                 rows = slice(start, start + count * run.length)
@@ -119,7 +119,7 @@ def triton(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     slopes = _slopes(scheme, batch.tiles.device)
 
     def attend(qkv: Tensor) -> Tensor:
-        return kernel.attend(qkv, batch.tiles, scheme.heads, rope=rope, slopes=slopes)
+        return kernel.attend(qkv, batch.tiles, TILE_ROWS, scheme.heads, rope=rope, slopes=slopes)
 
     return attend
 
@@ -129,12 +129,12 @@ def varlen(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     from torch.nn.attention.varlen import varlen_attn
 
     assert scheme.slopes is None, "choose refuses it"
-    turn = rotation(scheme, batch)
+    rotate = rotation(scheme, batch)
     bounds, longest = _with_filler(batch)
 
     def attend(qkv: Tensor) -> Tensor:
         q, k, v = split_qkv(qkv, scheme)
-        out = varlen_attn(turn(q), turn(k), v, bounds, bounds, longest, longest)
+        out = varlen_attn(rotate(q), rotate(k), v, bounds, bounds, longest, longest)
         assert isinstance(out, Tensor), "no aux output was asked for"
         return out.flatten(1)
 
@@ -145,14 +145,14 @@ def flash(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
     """Return the kernel of the flash-attn package."""
     from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]
 
-    turn = rotation(scheme, batch)
+    rotate = rotation(scheme, batch)
     bounds, longest = _with_filler(batch)
     slopes = _slopes(scheme, batch.positions.device)
 
     def attend(qkv: Tensor) -> Tensor:
         q, k, v = split_qkv(qkv, scheme)
         out: Tensor = flash_attn_varlen_func(
-            turn(q), turn(k), v, bounds, bounds, longest, longest, alibi_slopes=slopes
+            rotate(q), rotate(k), v, bounds, bounds, longest, longest, alibi_slopes=slopes
         )
         return out.flatten(1)
 
@@ -227,17 +227,17 @@ def complex_rotation(scheme: Scheme, batch: PackedBatch) -> Tensor:
 
 
 def rotation(scheme: Scheme, batch: PackedBatch) -> Callable[[Tensor], Tensor]:
-    """Return what turns [T, H, K] by the angles of its tokens, computed in float32."""
+    """Return what rotates [T, H, K] by the angles of its tokens, computed in float32."""
     if scheme.frequencies is None:
         return lambda x: x
     table = _angle_table(scheme, batch.max_seqlen, batch.positions.device)[batch.positions]
     cos, sin = table[:, None].chunk(2, -1)  # [T, 1, K / 2]
 
-    def turn(x: Tensor) -> Tensor:
+    def rotate(x: Tensor) -> Tensor:
         low, high = x.float().chunk(2, -1)
         return torch.cat([low * cos - high * sin, high * cos + low * sin], -1).to(x.dtype)
 
-    return turn
+    return rotate
 
 
 def _angle_table(scheme: Scheme, length: int, device: torch.device) -> Tensor:
@@ -251,8 +251,8 @@ def _angle_table(scheme: Scheme, length: int, device: torch.device) -> Tensor:
 def _angles(frequencies: tuple[float, ...], rows: int, device: torch.device) -> Tensor:
     """Frequencies and angles are float32, as the checkpoints were trained."""
     with torch.inference_mode(False):  # training may come next
-        places = torch.arange(rows, device=device).float()
-        angles = torch.outer(places, torch.tensor(frequencies, device=device))
+        positions = torch.arange(rows, device=device).float()
+        angles = torch.outer(positions, torch.tensor(frequencies, device=device))
         return torch.cat([angles.cos(), angles.sin()], 1)
 
 
@@ -271,8 +271,8 @@ def alibi(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Tensor | No
     slopes = _slopes(scheme, batch.positions.device)
     if slopes is None:
         return None
-    places = torch.arange(batch.max_seqlen, device=slopes.device)
-    return (-slopes[:, None, None] * (places[:, None] - places).abs()).to(dtype)
+    positions = torch.arange(batch.max_seqlen, device=slopes.device)
+    return (-slopes[:, None, None] * (positions[:, None] - positions).abs()).to(dtype)
 
 
 def _with_filler(batch: PackedBatch) -> tuple[Tensor, int]:

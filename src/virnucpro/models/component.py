@@ -1,7 +1,7 @@
 """One encoder file: safetensors weights with `architecture` and `config` in their metadata."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from virnucpro.errors import InputError
 from virnucpro.files import atomic_write, file_sha256, sort_metadata
@@ -19,7 +18,6 @@ Encoder = esm2.ESM2 | dnabert_s.DnabertS
 ENCODERS: dict[str, type[Encoder]] = {
     model.architecture: model for model in (esm2.ESM2, dnabert_s.DnabertS)
 }
-CONFIGS: dict[str, type] = {"esm2": esm2.Config, "dnabert_s": dnabert_s.Config}
 
 
 def check_sha256(path: Path, expected: str) -> None:
@@ -28,22 +26,23 @@ def check_sha256(path: Path, expected: str) -> None:
     Raises: InputError naming both digests.
     """
     try:
-        found = file_sha256(path)
+        actual = file_sha256(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
             "--weights_dir, put the file where the tasks look for it."
         ) from error
-    if found != expected.lower():
+    if actual != expected.lower():
         raise InputError(
-            f"{path}: sha256 is {found}, expected {expected}. The file is damaged or another "
+            f"{path}: sha256 is {actual}, expected {expected}. The file is damaged or another "
             "version: copy or fetch the model set again."
         )
 
 
 def write_component(path: Path, model: Encoder, dtype: torch.dtype = torch.float32) -> None:
     """Write a model; equal weights give equal bytes."""
-    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in _tensors_of(model)}
+    state = model.state_dict()
+    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in state.items()}
     config = json.dumps(asdict(model.config), sort_keys=True)
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, {"architecture": model.architecture, "config": config})
@@ -60,15 +59,15 @@ def load_component(
         configuration.
     """
     with ThreadPoolExecutor(1, "sha256") as pool:  # hashing 11 GB takes as long as loading them
-        checked = pool.submit(check_sha256, path, sha256)
+        check = pool.submit(check_sha256, path, sha256)
         try:
             model = _load(path, device, dtype)
         except (SafetensorError, OSError, InputError) as error:
-            checked.result()  # a file of other content is the better message
+            check.result()  # a wrong checksum is the better message
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: not a readable safetensors file ({error}).") from error
-        checked.result()
+        check.result()
     return model.eval().requires_grad_(False)
 
 
@@ -82,28 +81,24 @@ def _load(path: Path, device: torch.device, dtype: torch.dtype) -> Encoder:
     return model
 
 
-def check_tensors(path: Path, found: Mapping[str, tuple[int, ...]], model: Encoder) -> None:
+def check_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]], model: Encoder) -> None:
     """Compare the names and shapes of tensors with those that a model needs.
 
     Raises: InputError naming every missing, unexpected and mis-shaped tensor, with both shapes.
     """
-    needed = {name: tuple(tensor.shape) for name, tensor in _tensors_of(model)}
-    faults = [f"{name} {needed[name]} is missing" for name in sorted(needed.keys() - found.keys())]
-    faults += [f"{name} {found[name]} is unexpected" for name in sorted(found.keys() - needed)]
+    needed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    faults = [f"{name} {needed[name]} is missing" for name in sorted(needed.keys() - shapes.keys())]
+    faults += [f"{name} {shapes[name]} is unexpected" for name in sorted(shapes.keys() - needed)]
     faults += [
-        f"{name} has shape {found[name]}, expected {needed[name]}"
-        for name in sorted(needed.keys() & found.keys())
-        if found[name] != needed[name]
+        f"{name} has shape {shapes[name]}, expected {needed[name]}"
+        for name in sorted(needed.keys() & shapes.keys())
+        if shapes[name] != needed[name]
     ]
     if faults:
         raise InputError(
             f"{path}: the tensors do not fit {model.architecture} {model.config}:\n  "
             + "\n  ".join(faults)
         )
-
-
-def _tensors_of(model: Encoder) -> Iterator[tuple[str, Tensor]]:
-    return iter(model.state_dict().items())
 
 
 def _empty_model(path: Path, metadata: Mapping[str, str]) -> Encoder:
@@ -114,12 +109,13 @@ def _empty_model(path: Path, metadata: Mapping[str, str]) -> Encoder:
             f"{path}: architecture is {architecture!r}, expected one of {', '.join(ENCODERS)}. "
             "Make the file with `virnucpro models build`."
         )
+    encoder_class = ENCODERS[architecture]
     try:
         values = json.loads(metadata["config"])
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        config = CONFIGS[architecture](**values)
+        config = encoder_class.config_class(**values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        names = ", ".join(field.name for field in fields(CONFIGS[architecture]))
+        names = ", ".join(field.name for field in fields(encoder_class.config_class))
         raise InputError(f"{path}: config must be a JSON object with {names} ({error}).") from error
     with torch.device("meta"):
-        return ENCODERS[architecture](config)
+        return encoder_class(config)

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.models.attention import BACKENDS, Attention, Backend, Scheme
+from virnucpro.models.encoder import BaseEncoder, TokenEmbedding
 from virnucpro.models.packing import PackedBatch
 from virnucpro.models.pooling import mean_of_spans
-from virnucpro.models.token_embedding import TokenEmbedding
 
-# Published names and ours; "layers.*" stands for each layer.
+# Published names and ours; "layers.*" means each layer.
 PUBLISHED_NAMES = {
     "embeddings.word_embeddings": "word_embeddings",
     "embeddings.LayerNorm": "norm",
@@ -48,10 +48,12 @@ class Config:
 
 
 # T tokens of a packed batch, B sequences, D width, I intermediate
-class DnabertS(nn.Module):
+class DnabertS(BaseEncoder):
     """The encoder: hidden states of the last layer."""
 
     architecture = "dnabert_s"
+    config_class: type[Any] = Config
+    config: Config
 
     def __init__(self, config: Config) -> None:
         """Build a model with fresh weights."""
@@ -72,16 +74,6 @@ class DnabertS(nn.Module):
         for layer in self.layers:
             x = layer(x, attend)
         return x
-
-    def flops(self, length: int) -> int:
-        """Return the floating-point operations for a sequence of `length` tokens.
-
-        A multiplication and an addition are two. Products with weights: 8 * D^2 + 6 * D * I a token
-        and layer; attention: 4 * D a token, layer and other token.
-        """
-        width, hidden = self.config.width, self.config.intermediate
-        per_token = 8 * width**2 + 6 * width * hidden + 4 * width * length
-        return self.config.layers * length * per_token
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""

@@ -7,16 +7,16 @@ here: the masked-language head and the contact head, which embeddings do not nee
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.models.attention import BACKENDS, Attention, Backend, Scheme
+from virnucpro.models.encoder import BaseEncoder, TokenEmbedding
 from virnucpro.models.packing import PackedBatch
 from virnucpro.models.pooling import mean_of_spans
-from virnucpro.models.token_embedding import TokenEmbedding
 
 # The 33 tokens in the order of their ids, as in fair-esm's Alphabet "ESM-1b".
 ALPHABET = (
@@ -66,10 +66,12 @@ class Config:
 
 
 # T tokens of a packed batch, B sequences, D width
-class ESM2(nn.Module):
+class ESM2(BaseEncoder):
     """The encoder: hidden states of the last layer, after the last layer norm."""
 
     architecture = "esm2"
+    config_class: type[Any] = Config
+    config: Config
 
     def __init__(self, config: Config) -> None:
         """Build a model with fresh weights."""
@@ -90,15 +92,6 @@ class ESM2(nn.Module):
         for layer in self.layers:
             x = layer(x, attend)
         return self.emb_layer_norm_after(x)
-
-    def flops(self, length: int) -> int:
-        """Return the floating-point operations for a sequence of `length` tokens.
-
-        A multiplication and an addition are two. Products with weights: 24 * D^2 a token and layer;
-        attention: 4 * D a token, layer and other token.
-        """
-        width = self.config.width
-        return self.config.layers * length * (24 * width**2 + 4 * width * length)
 
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D]: means over the residues, without BOS and EOS."""

@@ -2,12 +2,12 @@
 
 They take the weights of an ESM2 or DnabertS and compute what its forward does, with fewer passes
 over memory:
-- GELU stands in the epilogue of its product (kernels/linear), or in one pass (kernels/activation);
+- GELU is in the epilogue of its product (kernels/linear), or one pass (kernels/activation);
 - the products that end a block add to the residual stream in place, with one rounding;
 - biases of these products are not added to the stream: the layer norms add their sum, in float32;
-- attention turns queries and keys itself (kernels/attention);
-- tokens know nothing of their place before the first attention, so queries, keys and values of the
-  first layer are rows of a table, one for each token of the alphabet.
+- attention rotates queries and keys itself (kernels/attention);
+- before the first attention nothing depends on a token's position, so queries, keys and values of
+  the first layer are rows of a table, one for each token of the alphabet.
 """
 
 from collections.abc import Sequence
@@ -23,51 +23,43 @@ from virnucpro.kernels.norm import layer_norm
 from virnucpro.models.attention import BACKENDS
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.dnabert_s import Layer as DnabertSLayer
+from virnucpro.models.encoder import EncoderForm, free_weight
 from virnucpro.models.esm2 import ESM2, LAYER_NORM_EPS, TOKEN_DROPOUT_SCALE
 from virnucpro.models.esm2 import Layer as EsmLayer
 from virnucpro.models.packing import PackedBatch
-from virnucpro.models.weights import forget_weight
 
 # What kernels/linear needs: the tensor copy engine, and 180 kB of shared memory, which consumer
-# cards of capability 12 have not
+# cards of capability 12 do not have
 EPILOGUE_CAPABILITIES = (9, 10)
 
 
-class FusedESM2:
-    """ESM-2 of half precision on a GPU."""
+class FusedESM2(EncoderForm[ESM2]):
+    """ESM-2 in half precision on a GPU."""
 
-    architecture = ESM2.architecture
-
-    def __init__(self, model: ESM2) -> None:
-        """Take the weights of a model on its GPU."""
-        self.model = model
-        self.config = model.config
-        self.layers = cast(list[EsmLayer], list(model.layers))
-        # What the residual stream lacks before each layer norm: float32 [D], 2 a layer and the last
+    def __init__(self, encoder: ESM2) -> None:
+        """Take the weights of an encoder on its GPU."""
+        super().__init__(encoder)
+        self.layers = cast(list[EsmLayer], list(encoder.layers))
         self.shifts = residual_shifts(self.layers)
-        self._has_epilogue = _has_epilogue(model)
+        self._has_epilogue = _has_epilogue(encoder)
         with torch.inference_mode():
             first = self.layers[0]
-            table = model.embed_tokens.weight.float() * TOKEN_DROPOUT_SCALE
+            table = encoder.embed_tokens.weight.float() * TOKEN_DROPOUT_SCALE
             self._first_qkv = _qkv_table(first, _normed(table, first.norm1, LAYER_NORM_EPS))
             self._table = table.to(first.qkv.weight.dtype)
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
         x, qkv = self._table[ids], self._first_qkv[ids]
-        attend = BACKENDS[self.model.attention](self.model.scheme, batch, x.dtype)
+        attend = BACKENDS[self.encoder.attention](self.encoder.scheme, batch, x.dtype)
         add = None
         for i, layer in enumerate(self.layers):
             if i > 0:
                 qkv = self.qkv(i, x, add)
             x.addmm_(attend(qkv), layer.out.weight.t())
             add = self.feed_forward(i, x)
-        norm = self.model.emb_layer_norm_after
+        norm = self.encoder.emb_layer_norm_after
         return layer_norm(x, norm.weight, norm.bias, LAYER_NORM_EPS, shift=self.shifts[-1], add=add)
-
-    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """Return float32 [B, D]: means over the residues, without BOS and EOS."""
-        return self.model.pool(hidden, batch)
 
     def qkv(self, i: int, x: Tensor, add: Tensor | None) -> Tensor:
         """Add `add` to x [T, D]; return queries, keys and values of layer i [T, 3 * D]."""
@@ -95,7 +87,10 @@ class FusedESM2:
 
 
 def residual_shifts(layers: Sequence[EsmLayer]) -> list[Tensor]:
-    """Return the sums of the biases that the stream has not got: float32 [D], 2 a layer + 1."""
+    """Return what the residual stream lacks before each layer norm, the sum of the biases so far.
+
+    Returns: float32 [D], 2 a layer and one for the last norm.
+    """
     shift = torch.zeros_like(layers[0].out.bias, dtype=torch.float32)
     shifts = [shift]
     for layer in layers:
@@ -105,34 +100,31 @@ def residual_shifts(layers: Sequence[EsmLayer]) -> list[Tensor]:
     return shifts
 
 
-class FusedDnabertS:
-    """DNABERT-S of half precision on a GPU."""
+class FusedDnabertS(EncoderForm[DnabertS]):
+    """DNABERT-S in half precision on a GPU."""
 
-    architecture = DnabertS.architecture
-
-    def __init__(self, model: DnabertS) -> None:
-        """Take the weights of a model on its GPU."""
-        self.model = model
-        self.config = model.config
-        self._layers = layers = cast(list[DnabertSLayer], list(model.layers))
+    def __init__(self, encoder: DnabertS) -> None:
+        """Take the weights of an encoder on its GPU; it may be unable to run itself afterwards."""
+        super().__init__(encoder)
+        self._layers = layers = cast(list[DnabertSLayer], list(encoder.layers))
         self._shifts = [(layer.out.bias.float(), layer.wo.bias.float()) for layer in layers]
         self._gated: list[Tensor] | None = None
-        if _has_epilogue(model) and model.config.intermediate % HALF_N == 0:
+        if _has_epilogue(encoder) and encoder.config.intermediate % HALF_N == 0:
             self._gated = []
             for layer in layers:
                 self._gated.append(interleave(layer.gated.weight))
-                forget_weight(layer.gated)
+                free_weight(layer.gated)
         with torch.inference_mode():
-            words = model.word_embeddings.weight.float() + model.token_type.float()
-            table = _normed(words, model.norm, model.config.layer_norm_eps)
+            words = encoder.word_embeddings.weight.float() + encoder.token_type.float()
+            table = _normed(words, encoder.norm, encoder.config.layer_norm_eps)
             self._first_qkv = _qkv_table(layers[0], table)
             self._table = table.to(layers[0].qkv.weight.dtype)
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D] of token ids int64 [T]."""
-        model, eps = self.model, self.config.layer_norm_eps
+        eps = self.encoder.config.layer_norm_eps
         x, qkv = self._table[ids], self._first_qkv[ids]
-        attend = BACKENDS[model.attention](model.scheme, batch, x.dtype)
+        attend = BACKENDS[self.encoder.attention](self.encoder.scheme, batch, x.dtype)
         for i, layer in enumerate(self._layers):
             n1, n2 = layer.norm1, layer.norm2
             shift1, shift2 = self._shifts[i]
@@ -148,10 +140,6 @@ class FusedDnabertS:
             x = layer_norm(x, n2.weight, n2.bias, eps, shift=shift2)
         return x
 
-    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """Return float32 [B, D]: means over all tokens, [CLS] and [SEP] included."""
-        return self.model.pool(hidden, batch)
-
 
 def _normed(table: Tensor, norm: nn.LayerNorm, eps: float) -> Tensor:
     """Return the layer norm of a table float32 [tokens, D]."""
@@ -162,7 +150,7 @@ def _normed(table: Tensor, norm: nn.LayerNorm, eps: float) -> Tensor:
 def _qkv_table(layer: EsmLayer | DnabertSLayer, table: Tensor) -> Tensor:
     """Return queries, keys and values [tokens, 3 * D] of a table float32 [tokens, D].
 
-    Rounded once: a token's rounding is the same wherever it stands, and a mean keeps it.
+    Rounded once, at the end: each occurrence of a token has the same error, so a mean keeps it.
     """
     weight, bias = layer.qkv.weight, layer.qkv.bias
     return F.linear(table, weight.float(), bias.float()).to(weight.dtype)
@@ -172,7 +160,6 @@ def _qkv(layer: EsmLayer | DnabertSLayer, x: Tensor) -> Tensor:
     return torch.addmm(layer.qkv.bias, x, layer.qkv.weight.t())
 
 
-def _has_epilogue(model: ESM2 | DnabertS) -> bool:
-    device = next(model.parameters()).device
-    major, _ = torch.cuda.get_device_capability(device)
+def _has_epilogue(encoder: ESM2 | DnabertS) -> bool:
+    major, _ = torch.cuda.get_device_capability(encoder.device)
     return major in EPILOGUE_CAPABILITIES

@@ -13,31 +13,31 @@ from virnucpro.kernels.bpe import Merges, encode
 from virnucpro.models.tokenizers import BpeTokenizer, Ids
 
 WIDTHS = (128, 256, 512, 1024)  # letters; what is longer goes to the CPU
-# What tokenizer.json must say of the model for the kernel to do the same.
-EXPECTED = {
+# The kernel implements this kind of tokenizer.json and no other.
+EXPECTED_MODEL = {
     "type": "BPE", "dropout": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
     "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
 }  # fmt: skip
 
 
 class GpuBpeTokenizer(BpeTokenizer):
-    """Encodes upper-case words on a GPU, on a stream of its own; anything else on the CPU."""
+    """Encodes words of ASCII letters on a GPU, on a separate stream; anything else on the CPU."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
         """Read the file and put its tables on the GPU.
 
         Raises: InputError when it cannot be read; ValueError when it is of another kind than
-            DNABERT-S's, which BpeTokenizer can encode and this cannot.
+            DNABERT-S's: BpeTokenizer can encode with it, this cannot.
         """
         super().__init__(path)
         description = json.loads(self._tokenizer.to_str())
         model = description["model"]
-        others = {k: model.get(k, v) for k, v in EXPECTED.items() if model.get(k, v) != v}
+        differences = {k: model[k] for k, v in EXPECTED_MODEL.items() if model.get(k, v) != v}
         pre = (description["pre_tokenizer"] or {}).get("type")
-        if others or pre != "Whitespace" or description["normalizer"] is not None:
-            raise ValueError(f"{path}: not a plain BPE ({others or pre or 'normalizer'})")
+        if differences or pre != "Whitespace" or description["normalizer"] is not None:
+            raise ValueError(f"{path}: not a plain BPE ({differences or pre or 'normalizer'})")
         vocabulary: dict[str, int] = model["vocab"]
-        self._first, *_, self._last = self._tokenizer.encode("A").ids
+        self._cls, *_, self._sep = self._tokenizer.encode("A").ids
         self._device = device
         self._merges = Merges.on(
             device,
@@ -82,10 +82,10 @@ class GpuBpeTokenizer(BpeTokenizer):
             )
             padded, counts = tokens.cpu().numpy(), numbers.cpu().numpy()
         ids = np.empty((len(sequences), width + 2), np.int32)
-        ids[:, 0] = self._first
+        ids[:, 0] = self._cls
         ids[:, 1:-1] = padded
         ends = counts + 1
-        ids[np.arange(len(sequences)), ends] = self._last
+        ids[np.arange(len(sequences)), ends] = self._sep
         # copies: the padded block is several times as large
         return [row[: end + 1].copy() for row, end in zip(ids, ends.tolist(), strict=True)]
 
@@ -97,7 +97,7 @@ def _pair(merge: Any) -> tuple[str, str]:
 
 
 def _width(sequence: str) -> int:
-    """Return the smallest of WIDTHS that holds a word of ASCII letters; 0 for anything else."""
+    """Return the smallest of WIDTHS that fits a word of ASCII letters; 0 for anything else."""
     if not (sequence.isascii() and sequence.isalpha()):
         return 0
     return next((width for width in WIDTHS if len(sequence) <= width), 0)

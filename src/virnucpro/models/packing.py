@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TILE_ROWS = 64  # rows that one program of the attention kernel computes
+TILE_ROWS = 64  # rows that one program of kernels/attention computes
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Run:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Where the sequences of one batch lie; the ids travel beside it.
+    """Where the sequences of one batch are; their token ids are passed separately.
 
     Attributes:
         cu_seqlens: int32 [B + 1], start of each sequence, then the end of the last.
         max_seqlen: longest sequence.
         runs: sequences of equal length, in order; they cover the tokens before the filler.
-        positions: int64 [T], place of each token in its own sequence; 0 for filler.
+        positions: int64 [T], position of each token in its sequence; 0 for filler.
         tiles: int32 [N, 3], pieces of up to TILE_ROWS tokens of one sequence, longest sequences
             first: first token of the sequence, its length, first row of the piece in it. Pieces
             of filler have length 0.
@@ -74,14 +74,14 @@ class PackedBatch:
         return self.positions.shape[0]
 
     def pin_memory(self) -> "PackedBatch":
-        """Return the batch with its tensors where a GPU can fetch them by itself."""
-        return self._each(lambda tensor: tensor.pin_memory())
+        """Return the batch with its tensors in pinned memory, which a GPU copies from by itself."""
+        return self._with_tensors(lambda tensor: tensor.pin_memory())
 
     def to(self, device: torch.device) -> "PackedBatch":
         """Return the batch with its tensors on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "PackedBatch":
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "PackedBatch":
         return replace(
             self,
             cu_seqlens=change(self.cu_seqlens),
@@ -91,7 +91,7 @@ class PackedBatch:
 
 
 def pack(lengths: Sequence[int], token_budget: int) -> list[BatchPlan]:
-    """Share sequences out over batches of `token_budget` tokens; longest first, best fit.
+    """Distribute sequences over batches of `token_budget` tokens; longest first, best fit.
 
     Args:
         lengths: tokens of each sequence, special tokens included.
@@ -100,29 +100,29 @@ def pack(lengths: Sequence[int], token_budget: int) -> list[BatchPlan]:
     Returns: a pure function of the arguments; each index occurs once.
     """
     waiting: dict[int, list[int]] = defaultdict(list)
-    for index in reversed(range(len(lengths))):
-        waiting[lengths[index]].append(index)
+    for member in reversed(range(len(lengths))):
+        waiting[lengths[member]].append(member)
     sizes = sorted(waiting)
     plans = []
     while sizes:
         num_tokens = -(-max(sizes[-1], 1) // token_budget) * token_budget
         taken: list[int] = []
         room = num_tokens if sizes[-1] <= token_budget else sizes[-1]
-        while (place := bisect_right(sizes, room)) > 0:
-            length = sizes[place - 1]
-            indices = waiting[length]
-            count = min(len(indices), room // length)
-            taken += [indices.pop() for _ in range(count)]
+        while (index := bisect_right(sizes, room)) > 0:
+            length = sizes[index - 1]
+            members = waiting[length]
+            count = min(len(members), room // length)
+            taken += [members.pop() for _ in range(count)]
             room -= count * length
-            if not indices:
-                del sizes[place - 1]
-        taken.sort(key=lambda index: (lengths[index], index))
+            if not members:
+                del sizes[index - 1]
+        taken.sort(key=lambda member: (lengths[member], member))
         plans.append(BatchPlan(tuple(taken), num_tokens))
     return plans
 
 
 def packed_batch(lengths: Sequence[int], num_tokens: int | None = None) -> PackedBatch:
-    """Lay sequences of ascending length end to end, then filler.
+    """Put sequences of ascending length end to end, then filler.
 
     Args:
         lengths: tokens of each sequence, ascending, at least one.

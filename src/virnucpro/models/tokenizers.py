@@ -15,7 +15,7 @@ Ids = np.ndarray  # int32 [length], special tokens included
 class Tokenizer(Protocol):
     """What the embedding loop needs of a tokenizer."""
 
-    filler_id: int  # an id for the tokens that fill up a batch; no sequence sees them
+    filler_id: int  # id of the tokens that fill up a batch; no sequence attends to them
 
     def encode(self, sequences: Sequence[str]) -> list[Ids]:
         """Return the ids of each sequence, with its special tokens."""
@@ -62,7 +62,7 @@ class BpeTokenizer:
         self._tokenizer.no_truncation()
         filler_id = self._tokenizer.token_to_id("[PAD]")
         if filler_id is None:
-            raise InputError(f"{path}: no [PAD] token. Give DNABERT-S's own tokenizer.json.")
+            raise InputError(f"{path}: no [PAD] token. Give the tokenizer.json of DNABERT-S.")
         self.filler_id: int = filler_id
 
     @property
