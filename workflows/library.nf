@@ -10,9 +10,9 @@ def libraryPackages() {
         EMBED_ESM2: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
         CLASSIFY: ['embeddings', 'scoring', 'sequences'],
         SUMMARISE: ['calls', 'consensus', 'scoring', 'sequences'],
-        PREPARE_TRAINING: ['calls', 'consensus', 'model_sets', 'scoring', 'sequences', 'training'],
-        TRAIN_CLASSIFIER: ['calls', 'embeddings', 'scoring', 'sequences', 'training'],
-        EVALUATE_CLASSIFIER: ['calls', 'consensus', 'embeddings', 'model_sets', 'scoring', 'sequences', 'training'],
+        PREPARE_TRAINING: ['sequences', 'training'],
+        TRAIN_CLASSIFIER: ['embeddings', 'scoring', 'sequences', 'training'],
+        EVALUATE_CLASSIFIER: ['consensus', 'embeddings', 'model_sets', 'scoring', 'sequences', 'training'],
     ]
 }
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from Bio.Seq import Seq
 
-from virnucpro.calls.summarise_task import REASONS, SampleFiles, summarise_sample
+from virnucpro.calls.sample_files import SampleFiles
+from virnucpro.calls.summarise_task import REASONS, summarise_sample
 from virnucpro.consensus.calibration_file import to_json
 from virnucpro.consensus.calibrator import Bin, Calibration, Calibrator, Rates, Temperature
 from virnucpro.errors import InputError
@@ -22,7 +23,7 @@ from virnucpro.sequences.frames_file import read_frames
 from virnucpro.sequences.reader import InputFile
 from virnucpro.sequences.split_task import split_sample
 from virnucpro.sequences.translate_task import translate_shard
-from virnucpro.training.fit_calibration import write_calibration
+from virnucpro.training.set_folder import write_calibration
 
 RESULTS = {
     "prediction_results.txt", "prediction_results_highestscore.csv", "sequences.tsv",
@@ -566,20 +567,20 @@ def _other_length(files):
         (_swap_score_rows, ["frames are", "scores are of"]),
         (_lose_score_row, ["frames are", "scores are of"]),
         (_lose_last_score_row, ["last_without_chunk_1", "scores are of"]),
-        (_extra_score_row, ["score of x_chunk_1F1, which is no frame of it"]),
+        (_extra_score_row, ["score of x_chunk_1F1, which is not a frame of it"]),
         (_repeat_score_row, ["frames are", "scores are of"]),
         (_cut_scores, [".scores.tsv, line", "is cut short"]),
-        (_scores_without_header, [".scores.tsv: is no score table"]),
+        (_scores_without_header, [".scores.tsv: its first line is not"]),
         (_swap_scores, ["frames are", "scores are of"]),
-        (_lose_table_row, ["stands beside none in its table"]),
-        (_repeat_table_row, ["chunk none stands beside"]),
+        (_lose_table_row, ["where its table has none"]),
+        (_repeat_table_row, ["chunk none where its table has"]),
         (_cut_table, ["s.00003.chunks.tsv, line", "is cut short"]),
         (_cut_table_between_cells, ["s.00003.chunks.tsv, line", "is cut short"]),
         (_states_cut, ["its table has", "frames"]),
         (_span_of_an_open_frame, ["and a partial one at '4-7'", "Run the shard again"]),
         (_cut_chunk_file, ["bp, but its table has"]),
         (_lose_chunk, ["chunks, SPLIT wrote"]),
-        (_other_chunk, ["stands beside"]),
+        (_other_chunk, ["where its table has"]),
         (_lose_record, ["is of no sequence in s.records.tsv"]),
         (_repeat_record, ["more_without with 2 chunks, the shards have none left"]),
         (_swap_records, ["last_without with 2 chunks, the shards have r3333_chunk_1"]),
@@ -587,7 +588,7 @@ def _other_length(files):
         (_cut_shards, [".chunks.fna files came", "not expected: s.0"]),
         (_longer_shards, ["Missing: s.00098"]),
         (_shard_with_more_chunks, ["1 chunks, SPLIT wrote 2"]),
-        (_records_of_another_program, ["s.records.tsv: first line is not"]),
+        (_records_of_another_program, ["s.records.tsv: its first line is not"]),
         (_other_length, ["last_without, 590 bp, was not cut into chunks of 300 bp"]),
     ],
 )  # fmt: skip

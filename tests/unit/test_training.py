@@ -13,6 +13,7 @@ from torch import nn
 
 from virnucpro.compact import write_set as writing
 from virnucpro.compact.baselines import kmer_shares, linear_scores
+from virnucpro.compact.ensemble import MlpEnsemble
 from virnucpro.compact.frame_pool import FramePool, frames_of, window_scores
 from virnucpro.compact.padded_attention import padded
 from virnucpro.compact.sources import Source, read_sources
@@ -42,9 +43,9 @@ from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 from virnucpro.scoring.classifier import load_classifier
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 from virnucpro.sequences.translation import COMPLEMENT
-from virnucpro.training.evaluation import scored_chunks
+from virnucpro.training.evaluation import call_chunks
 from virnucpro.training.measures import auroc, chunk_scores
-from virnucpro.training.mlp import Mlp, MlpEnsemble
+from virnucpro.training.mlp import Mlp
 
 CPU = torch.device("cpu")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -457,7 +458,7 @@ def test_a_written_set_is_loaded_and_scores_as_it_says(tmp_path, train, val):
     called = call_windows(
         val.windows, val.pool.frames, np.stack([1 - unseen, unseen], 1), "longest_open"
     )
-    delta = [chunk.delta or 0.0 for chunk in scored_chunks(called, None)]
+    delta = [chunk.delta or 0.0 for chunk in call_chunks(called, None)]
     assert own["auroc_every_chunk"] == pytest.approx(
         auroc(val.windows.labels, np.array(delta)), abs=0.01
     )

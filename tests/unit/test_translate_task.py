@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from virnucpro.sequences import translate_task as translate
-from virnucpro.sequences.translate_task import read_chunks, translate_shard
+from virnucpro.sequences.chunks_file import read_chunks
+from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.sequences.translation import MIN_RESIDUES, translate_chunks
 
 HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"

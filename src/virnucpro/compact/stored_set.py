@@ -17,7 +17,7 @@ from virnucpro.scoring.classifier import Classifier, load_classifier
 from virnucpro.scoring.composition_features import composition_features
 from virnucpro.sequences.translation import OPEN_RULE
 from virnucpro.training.chunk_table import ChunkRow
-from virnucpro.training.evaluation import CalledChunk
+from virnucpro.training.evaluation import ScoredChunk
 from virnucpro.training.measures import auroc
 
 CLOSED, OPEN, PARTIAL = "ssssss", "osssss", "psssss"  # states that say no more than is needed here
@@ -60,19 +60,19 @@ def load_set(model_set: ModelSet, device: torch.device, precision: str = "fp32")
 
 def call_windows(
     windows: Windows, frames: Frames, scores: NDArray[np.float32], rule: str
-) -> list[CalledChunk]:
+) -> list[ScoredChunk]:
     """Return windows with the scores of their frames, under a frame rule."""
     own: list[list[FrameScore]] = [[] for _ in windows.sequences]
     for window, row in zip(frames.window.tolist(), scores.tolist(), strict=True):
         if rule != OPEN_RULE or frames.is_open[window]:
             own[window].append(FrameScore(*row))
     return [
-        CalledChunk(_row(windows, i, bool(frames.is_open[i]), bool(found)), found)
+        ScoredChunk(_row(windows, i, bool(frames.is_open[i]), bool(found)), found)
         for i, found in enumerate(own)
     ]
 
 
-def sequences_auroc(chunks: list[CalledChunk]) -> float:
+def sequences_auroc(chunks: list[ScoredChunk]) -> float:
     """Return the AUROC of whole sequences, pooled over their called chunks."""
     calls: dict[str, list] = {}
     labels: dict[str, int] = {}

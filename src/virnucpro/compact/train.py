@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from virnucpro.compact.ensemble import MlpEnsemble
 from virnucpro.compact.frame_pool import FramePool, PackedTokens, ranges, window_scores
 from virnucpro.compact.padded_attention import padded
 from virnucpro.compact.windows import Windows, field_weights
@@ -35,7 +36,7 @@ from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import Encoder
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 from virnucpro.training.measures import auroc
-from virnucpro.training.mlp import HIDDEN, MlpEnsemble, unscaled
+from virnucpro.training.mlp import HIDDEN, unscaled
 
 EMBEDDING_STD = 0.1  # torch's 1 would keep Adam busy for long before a token's vector has changed
 EVAL_FRAMES = 4096

@@ -21,10 +21,10 @@ from virnucpro.models.component import write_component
 from virnucpro.scoring.classifier import save_classifier
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 from virnucpro.sequences.translation import LONGEST_OPEN_RULE, MIN_RESIDUES
-from virnucpro.training.evaluation import CalledChunk, calibrate, scored_chunks
+from virnucpro.training.evaluation import ScoredChunk, calibrate, call_chunks
 from virnucpro.training.figures import figures, figures_by
-from virnucpro.training.fit_calibration import write_calibration
 from virnucpro.training.measures import auroc
+from virnucpro.training.set_folder import write_calibration
 
 DNABERT_S, ESM2 = "dnabert_s.safetensors", "esm2.safetensors"
 CLASSIFIER, TOKENIZER = "classifier.safetensors", "tokenizer.json"
@@ -120,7 +120,7 @@ def _measure(
         calibrations[rule] = calibration = calibrate(called, "isotonic")
         calibrators[rule] = Calibrator(calibration, None)
         measured["calibration"][rule] = calibration.measured
-        by_class = figures_by(scored_chunks(called, calibrators[rule]), chunk_bp)["class"]
+        by_class = figures_by(call_chunks(called, calibrators[rule]), chunk_bp)["class"]
         measured["by_class"][rule] = {name: asdict(found) for name, found in by_class.items()}
     for bp, own in validation.items():
         measured["by_length"][str(bp)] = {
@@ -131,8 +131,8 @@ def _measure(
     return measured, calibrations
 
 
-def _of_rule(called: list[CalledChunk], windows: Windows, calibrator: Calibrator) -> dict[str, Any]:
-    chunks = scored_chunks(called, calibrator)
+def _of_rule(called: list[ScoredChunk], windows: Windows, calibrator: Calibrator) -> dict[str, Any]:
+    chunks = call_chunks(called, calibrator)
     # a chunk that is not called stands between both labels
     delta = np.array([0.0 if chunk.delta is None else chunk.delta for chunk in chunks])
     return asdict(figures(chunks)) | {

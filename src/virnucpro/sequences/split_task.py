@@ -11,7 +11,9 @@ from typing import TextIO
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
+from virnucpro.sequences.chunks_file import fasta_entry
 from virnucpro.sequences.reader import InputFile, read_records
+from virnucpro.sequences.sample_tables import RECORDS_HEADER, SHARDS_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +21,6 @@ logger = logging.getLogger(__name__)
 # bench/results/tokens_per_bp.json: 0.24 (500 bp chunks), 0.33 (300 bp), 0.55 (150 bp reads); with
 # the frame rule longest_open 0.33, 0.40, 0.59.
 TOKENS_PER_BP = 0.3
-LINE_LENGTH = 60  # as Biopython wraps the original's chunk file
-RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\n"
-SHARDS_HEADER = "shard\tchunks\tlength_bp\n"
 
 
 @dataclass
@@ -170,12 +169,6 @@ class ShardWriter:
         """Close the files."""
         self._end_shard()
         self._manifest.close()
-
-
-def fasta_entry(name: str, sequence: str) -> str:
-    """Return a FASTA entry, wrapped; `sequence` is not empty."""
-    lines = [sequence[i : i + LINE_LENGTH] for i in range(0, len(sequence), LINE_LENGTH)]
-    return f">{name}\n" + "\n".join(lines) + "\n"
 
 
 def repeated_ids(records: Path) -> frozenset[str]:
