@@ -152,20 +152,22 @@ def read_sequences(
     Raises: InputError when records and chunks do not fit together.
     """
     for record in read_split_records(records):
-        own = list(islice(chunks, record.num_chunks))
+        record_chunks = list(islice(chunks, record.num_chunks))
         expected = [chunk_id(record.sequence_id, k) for k in range(record.num_chunks)]
-        if [chunk.id for chunk in own] != expected:
+        if [chunk.id for chunk in record_chunks] != expected:
             raise InputError(
                 f"sample {sample}: {records.name} has {record.sequence_id} with "
                 f"{record.num_chunks} chunks, the shards have "
-                f"{', '.join(chunk.id for chunk in own[:3]) or 'none left'}. Run it again."
+                f"{', '.join(chunk.id for chunk in record_chunks[:3]) or 'none left'}. Run it "
+                "again."
             )
         coordinates = chunk_coordinates(record.length_bp, chunk_bp)
-        if [len(chunk.sequence) for chunk in own] != [end - start for start, end in coordinates]:
+        lengths_bp = [end - start for start, end in coordinates]
+        if [len(chunk.sequence) for chunk in record_chunks] != lengths_bp:
             raise InputError(
                 f"sample {sample}: {record.sequence_id}, {record.length_bp} bp, was not "
                 f"cut into chunks of {chunk_bp} bp. Give --chunk-length as SPLIT had it."
             )
-        yield SplitSequence(record, coordinates, own)
+        yield SplitSequence(record, coordinates, record_chunks)
     if (left := next(chunks, None)) is not None:
         raise InputError(f"sample {sample}: chunk {left.id} is of no sequence in {records.name}.")

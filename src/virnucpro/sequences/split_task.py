@@ -51,9 +51,8 @@ def split_sample(
     for path in out.glob(f"{sample}.*.chunks.fna"):
         path.unlink()
     counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated)
-    still = repeated_ids(out / f"{sample}.records.tsv")
-    if still:
-        raise InputError(_clash(out / f"{sample}.records.tsv", sample, min(still)))
+    if still_repeated := repeated_ids(out / f"{sample}.records.tsv"):
+        raise InputError(_clash(out / f"{sample}.records.tsv", sample, min(still_repeated)))
     logger.warning(
         "%s: %d sequences shared a name with an earlier one and were renamed NAME_dupN "
         "(first: %s); sequences.tsv has both names",
@@ -92,7 +91,7 @@ def _named_records(
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield (id, name in the file, file name, sequence); ids are names made unique.
 
-    Raises: InputError where two files of mates have unlike numbers of reads.
+    Raises: InputError where two files of mates have different numbers of reads.
     """
     position = 0
     seen: Counter[str] = Counter()
@@ -118,18 +117,18 @@ def _named_records(
 
 
 def _clash(records: Path, sample: str, sequence_id: str) -> str:
-    """Return what to say of sequences that would have one id, numbered or not."""
+    """Return the message about sequences that would have the same id, numbered or not."""
     with records.open() as table:
         rows = [line.split("\t")[:3] for line in table if line.startswith(f"{sequence_id}\t")]
     names = " and ".join(f"{name or 'one without a name'} in {file}" for _, name, file in rows)
     return (
-        f"sample {sample}: two sequences would be called {sequence_id}: {names}. A sequence whose "
-        "name stands there again gets NAME_dupN: rename one of them."
+        f"sample {sample}: two sequences would be called {sequence_id}: {names}. A repeated "
+        "name gets NAME_dupN: rename one of them."
     )
 
 
 class ShardWriter:
-    """Writes chunks to `<sample>.<number>.chunks.fna`, a new file when the token aim is reached."""
+    """Writes chunks to `<sample>.<number>.chunks.fna`, a new file for so many tokens."""
 
     def __init__(self, sample: str, shard_tokens: int, out: Path) -> None:
         """Start `<sample>.shards.tsv`; the first shard begins with the first chunk."""
@@ -172,21 +171,26 @@ class ShardWriter:
 
 
 def repeated_ids(records: Path) -> frozenset[str]:
-    """Return the ids that stand in records.tsv more than once.
+    """Return the ids that are in records.tsv more than once.
 
     Sorts outside the process: 10^8 reads have more names than memory.
     """
-    plain = {**os.environ, "LC_ALL": "C"}
+    environment = {**os.environ, "LC_ALL": "C"}
     # without the header, since a sequence may be named like its column
     cut = subprocess.Popen(
-        ["sed", "1d;s/\t.*//", records], stdout=subprocess.PIPE, text=True, env=plain
+        ["sed", "1d;s/\t.*//", records], stdout=subprocess.PIPE, text=True, env=environment
     )
     sort = subprocess.Popen(
         ["sort", "--buffer-size=256M", "--temporary-directory", str(records.parent)],
-        stdin=cut.stdout, stdout=subprocess.PIPE, text=True, env=plain,
+        stdin=cut.stdout, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     unique = subprocess.run(
-        ["uniq", "-d"], stdin=sort.stdout, stdout=subprocess.PIPE, text=True, env=plain, check=True
+        ["uniq", "-d"],
+        stdin=sort.stdout,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=True,
     )
     for process in (cut, sort):
         if process.wait() != 0:

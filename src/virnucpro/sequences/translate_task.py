@@ -28,15 +28,15 @@ def translate_shard(
         table_out.write(CHUNKS_HEADER)
         while batch := list(islice(records, BATCH_CHUNKS)):
             ids, sequences = zip(*batch, strict=True)
-            found = translate_chunks(ids, sequences, min_residues)
-            frames = [frame for chunk in found for frame in chunk.frames]
-            table_out.writelines(map(_chunk_row, ids, sequences, found))
+            chunk_frames = translate_chunks(ids, sequences, min_residues)
+            frames = [frame for chunk in chunk_frames for frame in chunk.frames]
+            table_out.writelines(map(_chunk_row, ids, sequences, chunk_frames))
             dna_out.writelines([f">{frame.id}\n{frame.dna}\n" for frame in frames])
             protein_out.writelines([f">{frame.id}\n{frame.protein}\n" for frame in frames])
             num_frames += len(frames)
     return num_frames
 
 
-def _chunk_row(chunk_id: str, sequence: str, found: ChunkFrames) -> str:
-    start, end = found.partial or ("", "")
-    return f"{chunk_id}\t{len(sequence)}\t{found.states}\t{start}\t{end}\n"
+def _chunk_row(chunk_id: str, sequence: str, frames: ChunkFrames) -> str:
+    start, end = frames.partial or ("", "")
+    return f"{chunk_id}\t{len(sequence)}\t{frames.states}\t{start}\t{end}\n"

@@ -151,7 +151,7 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
 def _unrolled(exon: Exon, length: int) -> Iterator[Exon]:
     """Yield the parts of an exon up to the end of its record, and behind the origin.
 
-    GFF3 counts on where a CDS of a circular record crosses its origin.
+    In GFF3 the coordinates of a CDS that crosses the origin of a circular record go on counting.
     """
     if exon.start < length:
         yield exon._replace(end=min(exon.end, length))

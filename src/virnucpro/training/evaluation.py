@@ -25,7 +25,7 @@ from virnucpro.training.fit_calibration import (
 )
 from virnucpro.training.genomes import LABELS, MIN_CALIBRATION_CHUNKS
 
-# Stretches of so many consecutive chunks stand for contigs when calibrating: one for each bin.
+# Stretches of so many consecutive chunks serve as contigs for the calibration: one for each bin.
 CONTIG_CHUNKS = (3, 8)
 
 
@@ -55,7 +55,7 @@ def score_part(
 
 
 def call_chunks(chunks: Sequence[ScoredChunk], calibrator: Calibrator | None) -> list[CalledChunk]:
-    """Return what figures are made of."""
+    """Return the chunks with their calls, as figures.py takes them."""
     return [_call(chunk, calibrator) for chunk in chunks]
 
 

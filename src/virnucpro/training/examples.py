@@ -80,7 +80,7 @@ def read_labelled_shards(
         if frame_ids != ids:
             raise InputError(
                 f"shard {shard}: {frames.name} has {len(frame_ids)} frames, its chunks have "
-                f"{len(ids)}, or others. Run the shard again."
+                f"{len(ids)}, or different ones. Run the shard again."
             )
         keep = np.repeat([row.part in parts for row in rows], [len(row.frames) for row in rows])
         yield part_rows, dna_rows[keep], protein_rows[keep]
