@@ -3,8 +3,7 @@ import gzip
 import pytest
 
 from virnucpro.errors import InputError
-from virnucpro.sequences.frames import Span
-from virnucpro.sequences.translation import translate_chunks
+from virnucpro.sequences.translation import Span, translate_chunks
 from virnucpro.training.coding import (
     Exon,
     annotated_records,

@@ -227,7 +227,8 @@ DESCRIPTION = {
 
 def test_a_calibration_is_put_into_the_set_and_replaces_its_like(tmp_path):
     (tmp_path / "modelset.json").write_text(json.dumps(DESCRIPTION))
-    first, second = fit(synthetic(1000)), fit(synthetic(1000, seed=1), "isotonic", viral_prior=0.2)
+    first, second = fit(synthetic(1000)), fit(synthetic(1000, seed=1), "isotonic")
+    second = dataclasses.replace(second, viral_prior=0.2)
     path = write_calibration(tmp_path, first, 500, "open")
     assert path.name == "calibration-500-open.json"
     assert load_calibration(path).bins == first.bins

@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 
 from virnucpro.errors import InputError
-from virnucpro.sequences.chunks_file import LINE_LENGTH
 from virnucpro.sequences.reader import InputFile
+from virnucpro.sequences.split_files import LINE_LENGTH
 from virnucpro.sequences.split_task import TOKENS_PER_BP, repeated_ids, split_sample
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from virnucpro.sequences import translate_task as translate
-from virnucpro.sequences.chunks_file import read_chunks
+from virnucpro.sequences.split_files import read_chunks
 from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.sequences.translation import MIN_RESIDUES, translate_chunks
 

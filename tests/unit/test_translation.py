@@ -8,8 +8,7 @@ import pytest
 from Bio import SeqIO
 from Bio.Seq import Seq
 
-from virnucpro.sequences.frames import FRAME_NAMES
-from virnucpro.sequences.translation import translate_chunks
+from virnucpro.sequences.translation import FRAME_NAMES, translate_chunks
 
 DEMO = Path(__file__).parents[2] / "assets/demo"
 ALPHABETS = (

@@ -14,9 +14,9 @@ from virnucpro.calls.regions import Region, bed_line, gff3_line
 from virnucpro.calls.sample_files import ScoredSequence
 from virnucpro.consensus.consensus import ChunkCall, FrameScore, SequenceCall, is_virus_frame
 from virnucpro.scoring.scores_file import ScoreRow
-from virnucpro.sequences.chunks_file import fasta_entry
-from virnucpro.sequences.frames import DROPPED_STATES
-from virnucpro.sequences.sample_tables import Chunk
+from virnucpro.sequences.sample_chunks import Chunk
+from virnucpro.sequences.split_files import fasta_entry
+from virnucpro.sequences.translation import DROPPED_STATES
 
 FRAMES_FILE, CONSENSUS_FILE = "prediction_results.txt", "prediction_results_highestscore.csv"
 CALLS = {True: "viral", False: "non-viral"}

@@ -8,13 +8,8 @@ from typing import NamedTuple
 
 from virnucpro.errors import InputError
 from virnucpro.scoring.scores_file import ScoreRow, read_scores
-from virnucpro.sequences.sample_tables import (
-    Chunk,
-    SplitRecord,
-    read_sequences,
-    read_shard,
-    read_shard_list,
-)
+from virnucpro.sequences.sample_chunks import Chunk, read_sequences, read_shard
+from virnucpro.sequences.split_files import SplitRecord, read_shard_list
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from virnucpro.calls.result_tables import CALLS, ResultTables
 from virnucpro.calls.sample_files import SampleFiles, ScoredSequence, read_sample
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.consensus.consensus import ChunkCall, FrameScore, call_chunk, call_sequence
-from virnucpro.sequences.frames import HAS_STOP
-from virnucpro.sequences.sample_tables import Chunk
+from virnucpro.sequences.sample_chunks import Chunk
+from virnucpro.sequences.translation import HAS_STOP
 
 REASONS = ("empty", "too_short", "no_codon", "no_open_frame")
 CODON_BP = 3

@@ -106,18 +106,16 @@ def _calibration(content: Any) -> Calibration:
     """Return the calibration; ValueError with place and cause for anything else."""
     _check(isinstance(content, dict), "it", "is not a JSON object")
     _check(content.get("format") == FORMAT, "format", f"is {content.get('format')!r}")
-    bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(_list(content, "bins", "bins")))
+    bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(_list("", content, "bins")))
     min_chunks = [b.min_chunks for b in bins]
     _check(min_chunks[:1] == [1] and _rises(min_chunks, strictly=True),
            "bins", f"start at {min_chunks} chunks, not at 1 and then ascending")  # fmt: skip
-    prior, threshold = (_member(content, name, name) for name in ("viral_prior", "threshold"))
+    prior, threshold = (_number("", content, name) for name in ("viral_prior", "threshold"))
     for name, value in (("viral_prior", prior), ("threshold", threshold)):
-        _check(0 < _number(name, value) < 1, name, f"{value} is not between 0 and 1")
+        _check(0 < value < 1, name, f"{content[name]} is not between 0 and 1")
     measured = content.get("measured") or {}
     _check(isinstance(measured, dict), "measured", "is not a JSON object")
-    return Calibration(
-        bins, float(prior), float(threshold), _made_for(content.get("made_for")), measured
-    )
+    return Calibration(bins, prior, threshold, _made_for(content.get("made_for")), measured)
 
 
 def _made_for(entry: Any) -> MadeFor | None:
@@ -125,7 +123,7 @@ def _made_for(entry: Any) -> MadeFor | None:
         return None
     place = "made_for"
     chunk_bp, rule, components = (
-        _member(entry, name, f"{place}.{name}") for name in ("chunk_bp", "frame_rule", "components")
+        _member(place, entry, name) for name in ("chunk_bp", "frame_rule", "components")
     )
     min_residues = entry.get("min_residues")
     _check(_is_count(chunk_bp), f"{place}.chunk_bp", "must be an integer >= 1")
@@ -140,20 +138,16 @@ def _made_for(entry: Any) -> MadeFor | None:
 
 
 def _bin(place: str, entry: Any) -> Bin:
-    min_chunks = _member(entry, "min_chunks", f"{place}.min_chunks")
+    min_chunks = _member(place, entry, "min_chunks")
     _check(_is_count(min_chunks), f"{place}.min_chunks", "must be an integer >= 1")
-    method = _member(entry, "method", f"{place}.method")
+    method = _member(place, entry, "method")
     _check(method in tuple(METHODS), f"{place}.method", f"{method!r} is not {' or '.join(METHODS)}")
     curve = _temperature(place, entry) if method == "temperature" else _isotonic(place, entry)
-    rates = _member(entry, "rates", f"{place}.rates")
-    return Bin(min_chunks, curve, _rates(f"{place}.rates", rates))
+    return Bin(min_chunks, curve, _rates(f"{place}.rates", _member(place, entry, "rates")))
 
 
 def _temperature(place: str, entry: Any) -> Curve:
-    temperature, bias = (
-        _number(f"{place}.{name}", _member(entry, name, f"{place}.{name}"))
-        for name in ("temperature", "bias")
-    )
+    temperature, bias = (_number(place, entry, name) for name in ("temperature", "bias"))
     _check(temperature > 0, f"{place}.temperature", f"{temperature} is not above 0")
     return Temperature(temperature, bias)
 
@@ -182,25 +176,32 @@ def _rates(place: str, entry: Any) -> Rates:
     return rates
 
 
-def _member(entry: Any, name: str, place: str) -> Any:
-    """Return a member that must be there."""
-    _check(isinstance(entry, dict), place.rpartition(".")[0] or "it", "is not a JSON object")
-    _check(name in entry, place, "is missing")
+def _member(place: str, entry: Any, name: str) -> Any:
+    """Return a member that must be there; `place` of the entry is "" at the top."""
+    _check(isinstance(entry, dict), place or "it", "is not a JSON object")
+    _check(name in entry, _at(place, name), "is missing")
     return entry[name]
 
 
-def _list(entry: Any, name: str, place: str) -> list[Any]:
-    value = _member(entry, name, place)
-    _check(isinstance(value, list), place, "is not a list")
+def _at(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _list(place: str, entry: Any, name: str) -> list[Any]:
+    value = _member(place, entry, name)
+    _check(isinstance(value, list), _at(place, name), "is not a list")
     return list(value)
 
 
 def _numbers(place: str, entry: Any, name: str) -> tuple[float, ...]:
-    place = f"{place}.{name}"
-    return tuple(_number(place, value) for value in _list(entry, name, place))
+    return tuple(_as_number(_at(place, name), value) for value in _list(place, entry, name))
 
 
-def _number(place: str, value: Any) -> float:
+def _number(place: str, entry: Any, name: str) -> float:
+    return _as_number(_at(place, name), _member(place, entry, name))
+
+
+def _as_number(place: str, value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     _check(is_number and abs(value) <= LARGEST, place, f"{json.dumps(value)[:40]} is not a number")
     return float(value)

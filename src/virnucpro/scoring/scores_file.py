@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virnucpro.files import atomic_write
-from virnucpro.sequences.sample_tables import read_rows
+from virnucpro.sequences.split_files import read_rows
 
 HEADER = "frame_id\tp_other\tp_virus\n"
 

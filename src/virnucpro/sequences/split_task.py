@@ -11,9 +11,8 @@ from typing import TextIO
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
-from virnucpro.sequences.chunks_file import fasta_entry
 from virnucpro.sequences.reader import InputFile, read_records
-from virnucpro.sequences.sample_tables import RECORDS_HEADER, SHARDS_HEADER
+from virnucpro.sequences.split_files import RECORDS_HEADER, SHARDS_HEADER, fasta_entry
 
 logger = logging.getLogger(__name__)
 

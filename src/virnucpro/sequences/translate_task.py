@@ -3,8 +3,8 @@
 from itertools import islice
 from pathlib import Path
 
-from virnucpro.sequences.chunks_file import read_chunks
-from virnucpro.sequences.sample_tables import CHUNKS_HEADER
+from virnucpro.sequences.sample_chunks import CHUNKS_HEADER
+from virnucpro.sequences.split_files import read_chunks
 from virnucpro.sequences.translation import ChunkFrames, translate_chunks
 
 BATCH_CHUNKS = 500  # stays in the processor's cache: 2000 took a fifth longer

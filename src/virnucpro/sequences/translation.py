@@ -19,17 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virnucpro.sequences.frames import (
-    FRAME_NAMES,
-    HAS_STOP,
-    NO_CODON,
-    OPEN,
-    OPEN_DROPPED,
-    PARTIAL,
-    PARTIAL_DROPPED,
-    Span,
-)
-
+FRAME_NAMES = ("F1", "F2", "F3", "R1", "R2", "R3")
 STANDARD_CODE = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"  # NCBI 1, TCAG
 STOP = ord("*")
 DROPPED = ord(".")  # a codon with a letter other than A, C, G, T: no residue, no stop
@@ -38,6 +28,11 @@ OPEN_RULE, LONGEST_OPEN_RULE = "open", "longest_open"  # which frames are embedd
 # Of a stretch, where the model set does not say; defaultMinResidues() in workflows/model_set.nf.
 # Of labelled 150 bp reads every one has a stretch of 20 residues, 1 % none of 30.
 MIN_RESIDUES = 20
+# States of a frame. Those of the second line have an embedding.
+HAS_STOP, NO_CODON = "s", "n"
+OPEN, OPEN_DROPPED, PARTIAL, PARTIAL_DROPPED = EMBEDDED_STATES = "odpq"
+DROPPED_STATES = OPEN_DROPPED + PARTIAL_DROPPED
+PARTIAL_STATES = PARTIAL + PARTIAL_DROPPED
 
 
 class Frame(NamedTuple):
@@ -53,6 +48,13 @@ class Frame(NamedTuple):
     id: str
     dna: str
     protein: str
+
+
+class Span(NamedTuple):
+    """Part of a chunk, 0-based half-open, on the forward strand for R frames too."""
+
+    start: int
+    end: int
 
 
 class ChunkFrames(NamedTuple):

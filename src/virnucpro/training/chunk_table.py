@@ -7,8 +7,9 @@ from itertools import groupby
 from pathlib import Path
 
 from virnucpro.files import atomic_write
-from virnucpro.sequences.frames import embedded_frames, has_partial_frame
-from virnucpro.sequences.sample_tables import read_rows
+from virnucpro.sequences.sample_chunks import embedded_frames
+from virnucpro.sequences.split_files import read_rows
+from virnucpro.sequences.translation import PARTIAL_STATES
 
 DROPPED = "dropped"  # instead of a part: the same sequence is on a side that is kept cleaner
 
@@ -46,7 +47,7 @@ class ChunkRow:
     @property
     def is_partial(self) -> bool:
         """Return whether it has a partial frame in the place of open ones."""
-        return has_partial_frame(self.states)
+        return any(state in PARTIAL_STATES for state in self.states)
 
 
 CHUNK_TABLE_HEADER = "\t".join(field.name for field in fields(ChunkRow)) + "\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from virnucpro.errors import InputError
-from virnucpro.sequences.frames import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
 from virnucpro.sequences.reader import DAMAGED, open_decompressed
+from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
 
 CODON_BP = 3
 BIN_BP = 10_000

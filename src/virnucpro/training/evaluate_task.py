@@ -8,7 +8,7 @@ from typing import Any
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.files import file_sha256
 from virnucpro.scoring.classifier import load_classifier
-from virnucpro.sequences.sample_tables import read_rows
+from virnucpro.sequences.split_files import read_rows
 from virnucpro.training.curves import Points
 from virnucpro.training.evaluation import calibrate, call_chunks, curve_panels, score_part
 from virnucpro.training.examples import Vectors

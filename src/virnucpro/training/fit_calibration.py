@@ -85,20 +85,12 @@ def scored_sequences(
     )
 
 
-def fit(
-    sequences: ScoredSequences,
-    method: Method = "temperature",
-    *,
-    viral_prior: float = 0.5,
-    threshold: float = 0.5,
-) -> Calibration:
+def fit(sequences: ScoredSequences, method: Method = "temperature") -> Calibration:
     """Return the calibration that fits sequences; it says in `measured` what it reaches.
 
     Args:
         sequences: that no training saw; chunks alone are enough.
         method: temperature has two numbers a bin, isotonic follows any rising curve.
-        viral_prior: prior of calls for which none is given.
-        threshold: probability from which on a sequence is viral.
     Raises: InputError for too few sequences of a label with one chunk, and for scores that do not
         rise with the label.
     """
@@ -107,7 +99,7 @@ def fit(
         first = int(part.num_chunks.min())
         start = max(chunks for chunks in FIRST_CHUNKS if chunks <= first)
         bins.append(Bin(start, fit_curve(part, method), rates(part)))
-    calibration = Calibration(tuple(bins), viral_prior, threshold)
+    calibration = Calibration(tuple(bins))
     return replace(calibration, measured=_measured(calibration, sequences, method))
 
 

@@ -6,14 +6,8 @@ from itertools import chain
 from pathlib import Path
 
 from virnucpro.errors import InputError
-from virnucpro.sequences.sample_tables import (
-    SplitRecord,
-    SplitSequence,
-    read_sequences,
-    read_shard,
-    read_shard_list,
-    read_split_records,
-)
+from virnucpro.sequences.sample_chunks import SplitSequence, read_sequences, read_shard
+from virnucpro.sequences.split_files import SplitRecord, read_shard_list, read_split_records
 
 LABELS = {"nonviral": 0, "viral": 1}
 PARTS = ("train", "val", "test")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro.errors import InputError
-from virnucpro.sequences.frames import Span
-from virnucpro.sequences.sample_tables import Chunk, SplitSequence
-from virnucpro.sequences.translation import COMPLEMENT
+from virnucpro.sequences.sample_chunks import SplitSequence
+from virnucpro.sequences.translation import COMPLEMENT, Span
 from virnucpro.training.chunk_table import DROPPED, ChunkRow, write_chunk_table, write_table
 from virnucpro.training.coding import (
     Exons,
@@ -56,8 +55,8 @@ class PreparationInputs:
     min_val_chunks: int = 0
 
 
-def prepare(inputs: PreparationInputs, chunk_table: Path, split_table: Path) -> dict[str, str]:
-    """Write the table of chunks and that of genomes; return genome id -> part.
+def prepare(inputs: PreparationInputs, chunk_table: Path, split_table: Path) -> None:
+    """Write the table of chunks and that of genomes.
 
     A chunk whose sequence, on either strand, is on a cleaner side too (test before val before
     train) is dropped from the other one. Rows come in the order of the sheet, then of the files.
@@ -86,7 +85,6 @@ def prepare(inputs: PreparationInputs, chunk_table: Path, split_table: Path) -> 
         for g in genomes
     ))  # fmt: skip
     _log_parts(genomes, parts, counts)
-    return parts
 
 
 def _sequences(inputs: PreparationInputs, genome: Genome) -> Iterator[SplitSequence]:
@@ -128,7 +126,8 @@ def _rows(
             for chunk, place in zip(sequence.chunks, sequence.coordinates, strict=True)
         )
         for (record, chunk, span), digest in zip(chunks, digests[genome.id], strict=True):
-            coding = _coding(record.name, chunk, span, exons)
+            near = exons_near(record.name, span, exons)
+            coding = coding_frames(span, chunk.states, chunk.partial, near)
             kept = side_of.get(digest, part) == part
             row = ChunkRow(
                 genome.id, record.sequence_id, chunk.id, chunk.shard, len(chunk.sequence),
@@ -174,11 +173,6 @@ def genome_exons(inputs: PreparationInputs, genome: Genome) -> Exons:
     if without := [name for name in names if name not in last_ends]:
         log.info("genome %s: no CDS in %s", genome.id, _some(without))
     return exons
-
-
-def _coding(record: str, chunk: Chunk, span: Span, exons: Exons) -> Sequence[str]:
-    near = exons_near(record, span, exons)
-    return coding_frames(span, chunk.states, chunk.partial, near) if near else ()
 
 
 def _check_val(

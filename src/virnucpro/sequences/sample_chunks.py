@@ -1,9 +1,4 @@
-"""The tables that SPLIT and TRANSLATE write of a sample, and the sample read back from them.
-
-SAMPLE.records.tsv   of SPLIT: a row for each sequence
-SAMPLE.shards.tsv    of SPLIT: a row for each shard
-SHARD.chunks.tsv     of TRANSLATE: a row for each chunk of SHARD.chunks.fna
-"""
+"""The chunks of a sample as SPLIT and TRANSLATE wrote them, read back in order and checked."""
 
 from collections.abc import Iterator
 from itertools import islice, zip_longest
@@ -12,36 +7,14 @@ from typing import NamedTuple
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
-from virnucpro.sequences.chunks_file import read_chunks
-from virnucpro.sequences.frames import (
-    FRAME_NAMES,
-    PARTIAL_STATES,
-    Span,
-    embedded_frames,
-    has_partial_frame,
-)
+from virnucpro.sequences.split_files import SplitRecord, read_chunks, read_rows, read_split_records
+from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
 
-RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\n"
-SHARDS_HEADER = "shard\tchunks\tlength_bp\n"
-CHUNKS_HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"
-
-
-class SplitRecord(NamedTuple):
-    """A row of records.tsv.
-
-    Attributes:
-        sequence_id: the name, made unique; name: in the file.
-    """
-
-    sequence_id: str
-    name: str
-    file: str
-    length_bp: int
-    num_chunks: int
+CHUNKS_HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"  # SHARD.chunks.tsv
 
 
 class Chunk(NamedTuple):
-    """A chunk and what TRANSLATE found in it (virnucpro.sequences.translation.ChunkFrames).
+    """A chunk and what TRANSLATE found in it (ChunkFrames).
 
     Attributes:
         partial: where its partial frame lies in the chunk; None without one.
@@ -74,33 +47,13 @@ class SplitSequence(NamedTuple):
     chunks: list[Chunk]
 
 
-def read_rows(path: Path, header: str) -> Iterator[list[str]]:
-    """Yield the fields of each row of a tab-separated table that a task wrote.
-
-    Raises: InputError for another header and for a row that is cut short.
-    """
-    num_columns = header.count("\t") + 1
-    with path.open() as table:
-        if table.readline() != header:
-            raise InputError(
-                f"{path.name}: its first line is not {header.rstrip()!r}. Run its task again."
-            )
-        for number, line in enumerate(table, start=2):
-            fields = line.removesuffix("\n").split("\t")
-            if len(fields) != num_columns or not line.endswith("\n"):
-                raise InputError(f"{path.name}, line {number}: is cut short. Run its task again.")
-            yield fields
-
-
-def read_split_records(path: Path) -> Iterator[SplitRecord]:
-    """Yield the rows of records.tsv."""
-    for sequence_id, name, file, length_bp, num_chunks in read_rows(path, RECORDS_HEADER):
-        yield SplitRecord(sequence_id, name, file, int(length_bp), int(num_chunks))
-
-
-def read_shard_list(path: Path) -> dict[str, int]:
-    """Return shard -> its number of chunks, in the order of shards.tsv."""
-    return {row[0]: int(row[1]) for row in read_rows(path, SHARDS_HEADER)}
+def embedded_frames(chunk_id: str, states: str) -> list[str]:
+    """Return the ids of the frames of a chunk that have an embedding."""
+    return [
+        chunk_id + frame
+        for frame, state in zip(FRAME_NAMES, states, strict=True)
+        if state in EMBEDDED_STATES
+    ]
 
 
 def read_shard(shard: str, num_chunks: int, fasta: Path, table: Path) -> Iterator[Chunk]:
@@ -120,7 +73,7 @@ def read_shard(shard: str, num_chunks: int, fasta: Path, table: Path) -> Iterato
                 f"shard {shard}: its FASTA file has chunk {name} where its table has {table_name}. "
                 "Run the shard again."
             )
-        is_partial = has_partial_frame(states)
+        is_partial = any(state in PARTIAL_STATES for state in states)
         if (
             length_text != str(len(sequence))
             or len(states) != len(FRAME_NAMES)
