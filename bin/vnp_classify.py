@@ -5,7 +5,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from virnucpro.scoring.classify_task import EmbeddingsFile, classify_shard
+from virnucpro.scoring.classify_task import classify_shard
+from virnucpro.scoring.joined_embeddings import EmbeddingsFile
 from virnucpro.task import run_task, task_parser
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from virnucpro.task import run_task, task_parser
-from virnucpro.training.evaluate_task import Request, evaluate
+from virnucpro.training.evaluate_task import EvaluationInputs, evaluate
 from virnucpro.training.examples import Vectors
 from virnucpro.training.trained_set import read_base
 
@@ -14,7 +14,7 @@ from virnucpro.training.trained_set import read_base
 def evaluate_classifier(args: argparse.Namespace) -> None:
     """Evaluate the classifier that the arguments name."""
     evaluate(
-        Request(
+        EvaluationInputs(
             args.table,
             args.split,
             Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--calibrate", choices=("temperature", "isotonic", "none"), required=True)
     args = parser.parse_args(argv)
-    library = ["calls", "consensus", "embeddings", "model_sets", "scoring", "sequences", "training"]
+    library = ["consensus", "embeddings", "model_sets", "scoring", "sequences", "training"]
     return run_task(evaluate_classifier, args, library, versions=["numpy", "h5py", "safetensors"])
 
 

@@ -9,22 +9,21 @@ import sys
 from pathlib import Path
 
 from virnucpro.task import run_task, task_parser
-from virnucpro.training.fit_calibration import MIN_OF_EACH_KIND
-from virnucpro.training.genomes import read_genomes
-from virnucpro.training.prepare_task import Request, prepare
+from virnucpro.training.genomes import MIN_CALIBRATION_CHUNKS, read_genomes
+from virnucpro.training.prepare_task import PreparationInputs, prepare
 
 
 def prepare_training(args: argparse.Namespace) -> None:
     """Prepare the genomes that stdin names."""
-    request = Request(
+    inputs = PreparationInputs(
         read_genomes(sys.stdin),
         args.chunks,
         args.annotations,
         args.chunk_length,
         args.seed,
-        MIN_OF_EACH_KIND if args.calibrate else 0,
+        MIN_CALIBRATION_CHUNKS if args.calibrate else 0,
     )
-    prepare(request, Path("training_chunks.tsv"), Path("split.tsv"))
+    prepare(inputs, Path("training_chunks.tsv"), Path("split.tsv"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,8 +37,9 @@ def main(argv: list[str] | None = None) -> int:
         "--calibrate", action="store_true", help="refuse a val part too small to calibrate with"
     )
     args = parser.parse_args(argv)
-    library = ["calls", "consensus", "model_sets", "scoring", "sequences", "training"]
-    return run_task(prepare_training, args, library, versions=["dnaio", "numpy"])
+    return run_task(
+        prepare_training, args, library=["sequences", "training"], versions=["dnaio", "numpy"]
+    )
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from pathlib import Path
 from virnucpro.task import run_task, task_parser
 from virnucpro.training.classifier_training import RECIPES
 from virnucpro.training.examples import Vectors
-from virnucpro.training.train_task import Request, train
+from virnucpro.training.train_task import TrainingInputs, train
 
 
 def train_classifier(args: argparse.Namespace) -> None:
     """Train as the arguments say."""
     train(
-        Request(
+        TrainingInputs(
             args.table,
             Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
             args.trainer,
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--threads", required=True, type=int)
     args = parser.parse_args(argv)
-    library = ["calls", "embeddings", "scoring", "sequences", "training"]
+    library = ["embeddings", "scoring", "sequences", "training"]
     return run_task(train_classifier, args, library, versions=["numpy", "h5py", "torch"])
 
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import PROJECT, Pipeline, Run, sha256, write_model_set
 
 from virnucpro.consensus.calibrator import Bin, Calibration, Rates, Temperature
-from virnucpro.training.fit_calibration import write_calibration
+from virnucpro.training.set_folder import write_calibration
 
 DEMO = str(PROJECT / "assets" / "demo" / "contigs_a.fa.gz")
 TABLES = ("prediction_results.txt", "prediction_results_highestscore.csv")

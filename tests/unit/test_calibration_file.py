@@ -68,29 +68,29 @@ def remover(*keys):
         (setter(2, "format"), "format: is 2"),
         (remover("format"), "format: is None"),
         (remover("bins"), "bins: is missing"),
-        (setter({}, "bins"), "bins: is no list"),
+        (setter({}, "bins"), "bins: is not a list"),
         (setter([], "bins"), "bins: start at [] chunks"),
-        (setter("x", "bins", 1), "bins.1: is no JSON object"),
+        (setter("x", "bins", 1), "bins.1: is not a JSON object"),
         (remover("bins", 0), "bins: start at [2, 5] chunks, not at 1"),
         (setter(5, "bins", 1, "min_chunks"), "bins: start at [1, 5, 5] chunks"),
-        (setter(1.5, "bins", 0, "min_chunks"), "bins.0.min_chunks: is no whole number"),
-        (setter(True, "bins", 0, "min_chunks"), "bins.0.min_chunks: is no whole number"),
+        (setter(1.5, "bins", 0, "min_chunks"), "bins.0.min_chunks: must be an integer >= 1"),
+        (setter(True, "bins", 0, "min_chunks"), "bins.0.min_chunks: must be an integer >= 1"),
         (setter("platt", "bins", 0, "method"), "bins.0.method: 'platt' is not temperature or isotonic"),
         (setter([], "bins", 0, "method"), "bins.0.method: [] is not temperature or isotonic"),
         (setter(0, "bins", 0, "temperature"), "bins.0.temperature: 0.0 is not above 0"),
-        (setter("1.8", "bins", 0, "temperature"), 'bins.0.temperature: "1.8" is no number'),
-        (setter(True, "bins", 0, "temperature"), "bins.0.temperature: true is no number"),
+        (setter("1.8", "bins", 0, "temperature"), 'bins.0.temperature: "1.8" is not a number'),
+        (setter(True, "bins", 0, "temperature"), "bins.0.temperature: true is not a number"),
         (setter(10**400, "bins", 0, "temperature"), "bins.0.temperature: 1000"),
-        (setter(math.nan, "bins", 0, "bias"), "NaN is no number of JSON"),
-        (setter(None, "bins", 0, "bias"), "bins.0.bias: null is no number"),
+        (setter(math.nan, "bins", 0, "bias"), "NaN is not a JSON number"),
+        (setter(None, "bins", 0, "bias"), "bins.0.bias: null is not a number"),
         (remover("bins", 0, "bias"), "bins.0.bias: is missing"),
         (setter([0.1, 0.3], "bins", 2, "p_virus"), "bins.2: delta and p_virus differ in length"),
         (setter([0.1, 0.05, 0.9], "bins", 2, "p_virus"), "bins.2.p_virus: falls"),
         (setter([0.0, 0.3, 0.9], "bins", 2, "p_virus"), "bins.2.p_virus: reaches 0 or 1"),
         (setter([0.1, 0.3, 1.0], "bins", 2, "p_virus"), "bins.2.p_virus: reaches 0 or 1"),
         (setter([0.0, 0.0, 0.4], "bins", 2, "delta"), "bins.2.delta: does not rise"),
-        (setter("123", "bins", 2, "delta"), "bins.2.delta: is no list"),
-        (setter(7, "bins", 0, "rates"), "bins.0.rates: is no JSON object"),
+        (setter("123", "bins", 2, "delta"), "bins.2.delta: is not a list"),
+        (setter(7, "bins", 0, "rates"), "bins.0.rates: is not a JSON object"),
         (setter([-1, 0.5, 0, 1], "bins", 0, "rates", "delta"), "bins.0.rates.delta: does not rise from -1"),
         (setter([-0.9, 0, 0.5, 1], "bins", 0, "rates", "delta"), "does not rise from -1"),
         (setter([1, 0.5], "bins", 0, "rates", "viral"), "bins.0.rates: delta, viral and nonviral differ in length"),
@@ -98,15 +98,15 @@ def remover(*keys):
         (setter([1, 0.5, 0.4, 0], "bins", 0, "rates", "nonviral"), "bins.0.rates.nonviral: reaches 0"),
         (setter(1, "viral_prior"), "viral_prior: 1 is not between 0 and 1"),
         (remover("viral_prior"), "viral_prior: is missing"),
-        (setter("0.5", "threshold"), 'threshold: "0.5" is no number'),
+        (setter("0.5", "threshold"), 'threshold: "0.5" is not a number'),
         (setter(0, "threshold"), "threshold: 0 is not between 0 and 1"),
-        (setter([], "made_for"), "made_for: is no JSON object"),
-        (setter("500", "made_for", "chunk_bp"), "made_for.chunk_bp: is no whole number from 1 on"),
-        (setter(0, "made_for", "min_residues"), "made_for.min_residues: is no whole number from 1 on"),
-        (setter(None, "made_for", "frame_rule"), "made_for.frame_rule: is no text"),
-        (setter(["x"], "made_for", "components"), "made_for.components: is no JSON object"),
-        (setter(7, "made_for", "components", "esm2"), "made_for.components.'esm2': is no text"),
-        (setter("x", "measured"), "measured: is no JSON object"),
+        (setter([], "made_for"), "made_for: is not a JSON object"),
+        (setter("500", "made_for", "chunk_bp"), "made_for.chunk_bp: must be an integer >= 1"),
+        (setter(0, "made_for", "min_residues"), "made_for.min_residues: must be an integer >= 1"),
+        (setter(None, "made_for", "frame_rule"), "made_for.frame_rule: is not a string"),
+        (setter(["x"], "made_for", "components"), "made_for.components: is not a JSON object"),
+        (setter(7, "made_for", "components", "esm2"), "made_for.components.'esm2': is not a string"),
+        (setter("x", "measured"), "measured: is not a JSON object"),
     ],
 )  # fmt: skip
 def test_a_malformed_file_is_refused_with_place_and_cause(tmp_path, change, words):
@@ -115,7 +115,7 @@ def test_a_malformed_file_is_refused_with_place_and_cause(tmp_path, change, word
     with pytest.raises(InputError) as error:
         load_calibration(path)
     text = str(error.value)
-    assert text.startswith(f"{path}: is no calibration of format 1 (") and words in text
+    assert text.startswith(f"{path}: is not a calibration of format 1 (") and words in text
     assert text.endswith("Copy it again, or calibrate the model set again.")
 
 
@@ -124,7 +124,7 @@ def test_a_malformed_file_is_refused_with_place_and_cause(tmp_path, change, word
 )
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "c.json").write_bytes(content)
-    with pytest.raises(InputError, match="is no calibration of format 1"):
+    with pytest.raises(InputError, match="is not a calibration of format 1"):
         load_calibration(tmp_path / "c.json")
 
 

@@ -157,14 +157,14 @@ def _tensor_missing(path, tensors):
 @pytest.mark.parametrize(
     "damage, words",
     [
-        (_not_safetensors, "is no readable safetensors file"),
-        (_cut_short, "is no readable safetensors file"),
-        (_other_architecture, "is no classifier .architecture 'esm2'"),
-        (_no_metadata, "is no classifier .architecture None"),
+        (_not_safetensors, "is not a readable safetensors file"),
+        (_cut_short, "is not a readable safetensors file"),
+        (_other_architecture, "is not a classifier .architecture 'esm2'"),
+        (_no_metadata, "is not a classifier .architecture None"),
         (_tensor_missing, "missing tensors .'bn1.running_var'"),
     ],
 )
-def test_files_that_are_no_classifier_are_refused(tmp_path, damage, words):
+def test_files_that_are_not_a_classifier_are_refused(tmp_path, damage, words):
     model = random_mlp(8, 4)
     path = save(tmp_path / "m.safetensors", model)
     damage(path, {k: v.numpy() for k, v in model.state_dict().items() if k in TENSORS})

@@ -9,8 +9,9 @@ from embeddings_file import write_embeddings
 from virnucpro.embeddings.store import Provenance
 from virnucpro.errors import InputError
 from virnucpro.scoring.classifier import load_classifier, save_classifier
-from virnucpro.scoring.classify_task import EmbeddingsFile, classify_shard
+from virnucpro.scoring.classify_task import classify_shard
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH, composition_features
+from virnucpro.scoring.joined_embeddings import EmbeddingsFile
 from virnucpro.scoring.scores_file import read_scores
 
 IDS = ["a_chunk_1F1", "a_chunk_2R3", "b_chunk_1F2"]
@@ -130,7 +131,7 @@ def test_embeddings_of_two_versions_of_the_code_are_refused(shard):
     assert classify(shard) == 3
 
 
-def test_two_devices_are_told_and_accepted(shard, caplog):
+def test_two_devices_are_logged_and_accepted(shard, caplog):
     caplog.set_level("INFO")
     write(shard / "s.dnabert_s.h5", IDS, DNA, DNA_SHA, device="cpu", precision="fp32")
     write(shard / "s.esm2.h5", IDS, PROTEIN, PROTEIN_SHA, device="cuda", precision="fp32")
@@ -138,7 +139,7 @@ def test_two_devices_are_told_and_accepted(shard, caplog):
     assert caplog.messages == ["s.dnabert_s.h5 and s.esm2.h5 differ in device: cpu, cuda"]
 
 
-def test_a_classifier_that_is_not_there_is_told(shard):
+def test_a_missing_classifier_is_reported(shard):
     (shard / "mlp").unlink()
     with pytest.raises(InputError, match="mlp: cannot be read .No such file.*--weights_dir"):
         classify(shard)
@@ -179,23 +180,23 @@ def test_the_executable(shard, executables, monkeypatch, capsys):
         assert "0000" in capsys.readouterr().err
 
 
-def test_a_classifier_that_takes_counts_gets_those_of_the_frames(shard):
+def test_a_classifier_that_takes_composition_features_gets_those_of_the_frames(shard):
     mlp(shard / "mlp", 8 + COMPOSITION_WIDTH, takes_composition=True)
     classify(shard)
-    counts = composition_features(["ATGAAAC"] * 3, ["MK"] * 3)
-    expected = load_classifier(shard / "mlp").scores(DNA, PROTEIN, counts)
+    composition = composition_features(["ATGAAAC"] * 3, ["MK"] * 3)
+    expected = load_classifier(shard / "mlp").scores(DNA, PROTEIN, composition)
     rows = list(read_scores(shard / "s.scores.tsv"))
     assert [row.virus_text for row in rows] == [str(virus) for _, virus in expected]
 
 
-def test_counts_of_other_frames_are_refused(shard):
+def test_composition_features_of_other_frames_are_refused(shard):
     mlp(shard / "mlp", 8 + COMPOSITION_WIDTH, takes_composition=True)
     (shard / "s.frames.fna").write_text("".join(f">{name}\nATGAAAC\n" for name in IDS[::-1]))
     with pytest.raises(InputError, match="s.frames.fna and s.frames.faa hold different frames"):
         classify(shard)
 
 
-def test_a_classifier_for_counts_of_another_width_is_refused(shard):
+def test_a_classifier_for_composition_features_of_another_width_is_refused(shard):
     mlp(shard / "mlp", 8 + COMPOSITION_WIDTH + 1, takes_composition=True)
-    with pytest.raises(InputError, match=r"5 \+ 3, and counts 785"):
+    with pytest.raises(InputError, match=r"5 \+ 3, and composition features 785"):
         classify(shard)

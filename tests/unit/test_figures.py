@@ -5,7 +5,7 @@ import pytest
 
 from virnucpro.training.curves import MAX_POINTS, Panel, svg, thinned
 from virnucpro.training.figures import (
-    ScoredChunk,
+    CalledChunk,
     average_precision,
     figures,
     figures_by,
@@ -31,11 +31,11 @@ def test_roc_and_precision_worked_out_by_hand():
 
 
 CHUNKS = [
-    ScoredChunk("viral", "phage", 500, False, 0.8, 0.9, True),
-    ScoredChunk("viral", "phage", 320, True, -0.2, 0.4, False),
-    ScoredChunk("viral", "retrovirus", 500, False),  # no frame
-    ScoredChunk("nonviral", "bird", 500, False, -0.9, 0.05, False),
-    ScoredChunk("nonviral", "bird", 299, False, 0.4, 0.7, True),
+    CalledChunk("viral", "phage", 500, False, 0.8, 0.9, True),
+    CalledChunk("viral", "phage", 320, True, -0.2, 0.4, False),
+    CalledChunk("viral", "retrovirus", 500, False),  # no frame
+    CalledChunk("nonviral", "bird", 500, False, -0.9, 0.05, False),
+    CalledChunk("nonviral", "bird", 299, False, 0.4, 0.7, True),
 ]
 
 

@@ -12,7 +12,6 @@ from virnucpro.consensus.calibrator import Calibrator, Isotonic, MadeFor, Temper
 from virnucpro.errors import InputError
 from virnucpro.training import fit_calibration as making
 from virnucpro.training.fit_calibration import (
-    chunk_deltas,
     fdr_table,
     fit,
     fit_curve,
@@ -20,9 +19,9 @@ from virnucpro.training.fit_calibration import (
     p_virus,
     rates,
     reliability,
-    scored,
-    write_calibration,
+    scored_sequences,
 )
+from virnucpro.training.set_folder import write_calibration
 
 METHODS = ["temperature", "isotonic"]
 
@@ -34,7 +33,7 @@ def synthetic(count, seed=0, temperature=3.0, bias=0.4, num_chunks=None):
     # Gaussian log-odds of equal spread: logistic regression is then exact
     log_odds = rng.normal(np.where(labels == 1, 1.5, -1.5), np.sqrt(3.0))
     x = temperature * (log_odds - bias)
-    return scored(np.tanh(x / 2), labels, num_chunks)
+    return scored_sequences(np.tanh(x / 2), labels, num_chunks)
 
 
 def raw_error(sequences):
@@ -62,14 +61,14 @@ def test_isotonic_mends_what_a_temperature_cannot():
     p = rng.choice([0.05, 0.4, 0.6, 0.95], 20_000)
     delta = np.select([p == 0.05, p == 0.4, p == 0.6], [-0.1, 0.8, 0.85], 0.9)
     labels = (rng.random(20_000) < p).astype(int)
-    sequences = scored(delta, labels)
+    sequences = scored_sequences(delta, labels)
     errors = {m: reliability(p_virus(fit(sequences, m), sequences), sequences)[1] for m in METHODS}
     assert errors["isotonic"] < 0.01 < errors["temperature"]
 
 
 def test_isotonic_steps_worked_out_by_hand():
     # 0.1: 0 of 2; 0.2 and 0.3: viral, then not: pooled 1 of 2; 0.5: 1 of 1. Kinds are 2 and 3.
-    sequences = scored(np.array([0.1, 0.1, 0.2, 0.3, 0.5]), np.array([0, 0, 1, 0, 1]))
+    sequences = scored_sequences(np.array([0.1, 0.1, 0.2, 0.3, 0.5]), np.array([0, 0, 1, 0, 1]))
     curve = fit_curve(sequences, "isotonic")
     viral, other = 5 / 4, 5 / 6  # weights
     assert curve == Isotonic(
@@ -87,7 +86,7 @@ def test_the_order_of_sequences_is_kept_and_their_numbers_do_not_matter(method):
     # ten times as many non-viral ones, of the same scores: the same curve but for Platt's targets
     viral = sequences.labels == 1
     more = np.concatenate((np.flatnonzero(viral), np.tile(np.flatnonzero(~viral), 10)))
-    again = fit_curve(scored(sequences.delta[more], sequences.labels[more]), method)
+    again = fit_curve(scored_sequences(sequences.delta[more], sequences.labels[more]), method)
     assert [again.log_odds(d) for d in (-0.9, 0, 0.9)] == pytest.approx(
         [curve.log_odds(d) for d in (-0.9, 0, 0.9)], abs=0.01
     )
@@ -95,20 +94,20 @@ def test_the_order_of_sequences_is_kept_and_their_numbers_do_not_matter(method):
 
 def test_kinds_without_overlap_have_a_finite_temperature():
     delta = np.concatenate((np.linspace(-0.9, -0.1, 100), np.linspace(0.1, 0.9, 100)))
-    curve = fit_curve(scored(delta, np.repeat([0, 1], 100)), "temperature")
+    curve = fit_curve(scored_sequences(delta, np.repeat([0, 1], 100)), "temperature")
     assert isinstance(curve, Temperature) and 0.01 < curve.temperature < 1
 
 
 def test_scores_that_fall_with_the_label_are_refused():
     sequences = synthetic(400)
     with pytest.raises(InputError, match="are not above the others'. Check the labels"):
-        fit(scored(-sequences.delta, sequences.labels))
+        fit(scored_sequences(-sequences.delta, sequences.labels))
 
 
 def test_bins_of_chunks_have_their_own_curves():
     parts = [synthetic(2000, seed=n, temperature=t) for n, t in enumerate((1.5, 2.2, 3.3))]
     num_chunks = np.concatenate([np.repeat(n, 1000) for n in (1, 1, 2, 4, 5, 60)])
-    sequences = scored(
+    sequences = scored_sequences(
         np.concatenate([p.delta for p in parts]),
         np.concatenate([p.labels for p in parts]),
         num_chunks,
@@ -125,17 +124,17 @@ def test_a_bin_with_few_sequences_joins_the_one_below():
     delta, labels = (np.concatenate(pair) for pair in
                      ((one.delta, few.delta), (one.labels, few.labels)))  # fmt: skip
     num_chunks = np.repeat([1, 3], [2000, 98])
-    found = fit(scored(delta, labels, num_chunks))
+    found = fit(scored_sequences(delta, labels, num_chunks))
     assert [b.min_chunks for b in found.bins] == [1]
     assert found.measured["bins"][0]["viral"] == 1049
     with pytest.raises(InputError, match="there are 0 viral and 0 non-viral ones, 50 of each"):
-        fit(scored(delta, labels, num_chunks + 1))
+        fit(scored_sequences(delta, labels, num_chunks + 1))
 
 
 def test_rates_worked_out_by_hand():
     labels = np.repeat([0, 1], [9, 4])
     delta = np.array([-0.8, -0.6, -0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, -0.5, 0.0, 0.35, 0.9])
-    found = rates(scored(delta, labels))
+    found = rates(scored_sequences(delta, labels))
     at = dict(zip(found.delta, zip(found.viral, found.nonviral, strict=True), strict=True))
     assert found.delta[0] == -1 and at[-1.0] == (1, 1)
     assert at[0.9] == (0.25, 0.1)  # none of 9 others: (0 + 1) / (9 + 1)
@@ -160,7 +159,9 @@ def test_the_fdr_of_calls_is_about_what_comes_true(prior):
 
 def test_the_reliability_table_worked_out_by_hand():
     probabilities = np.array([0.0, 0.05, 0.5, 0.52, 0.99, 1.0])
-    table, error = reliability(probabilities, scored(probabilities, np.array([0, 0, 0, 1, 1, 1])))
+    table, error = reliability(
+        probabilities, scored_sequences(probabilities, np.array([0, 0, 0, 1, 1, 1]))
+    )
     assert [row["count"] for row in table] == [2, 2, 2]
     assert [row["p_virus"] for row in table] == pytest.approx([0.025, 0.51, 0.995])
     assert [row["viral"] for row in table] == [0, 0.5, 1]
@@ -170,17 +171,19 @@ def test_the_reliability_table_worked_out_by_hand():
 def test_the_reliability_weighs_both_kinds_the_same():
     # p = 0.5 of all: right at equal frequencies, whatever the numbers
     labels = np.repeat([0, 1], [90, 10])
-    assert reliability(np.full(100, 0.5), scored(np.zeros(100), labels))[1] == pytest.approx(0)
+    assert reliability(np.full(100, 0.5), scored_sequences(np.zeros(100), labels))[
+        1
+    ] == pytest.approx(0)
 
 
 def test_held_out_probabilities_do_not_see_their_own_group():
     sequences = synthetic(2000, seed=7)
     groups = np.arange(2000) // 20
-    grouped = scored(sequences.delta, sequences.labels, groups=groups)
+    grouped = scored_sequences(sequences.delta, sequences.labels, groups=groups)
     first = held_out_p_virus(grouped, "isotonic")
     changed = grouped.labels.copy()
     changed[groups == 3] = 1 - changed[groups == 3]
-    second = held_out_p_virus(scored(grouped.delta, changed, groups=groups), "isotonic")
+    second = held_out_p_virus(scored_sequences(grouped.delta, changed, groups=groups), "isotonic")
     assert np.array_equal(first[groups == 3], second[groups == 3])
     assert not np.array_equal(first, second)
 
@@ -188,7 +191,7 @@ def test_held_out_probabilities_do_not_see_their_own_group():
 def test_too_few_groups_are_refused():
     sequences = synthetic(200)
     with pytest.raises(InputError, match="2 groups are too few to leave some out"):
-        fit(scored(sequences.delta, sequences.labels, groups=sequences.labels))
+        fit(scored_sequences(sequences.delta, sequences.labels, groups=sequences.labels))
 
 
 def test_the_table_of_fdrs_covers_priors_and_probabilities():
@@ -208,12 +211,6 @@ def test_the_table_of_fdrs_covers_priors_and_probabilities():
     assert half["fdr"] == pytest.approx((false + 1) / 2001 / ((false + 1) / 2001 + true / 2000))
 
 
-def test_the_delta_of_chunks_is_that_of_their_largest_scores():
-    chunk = np.array([0, 1, 1])
-    scores = np.array([[0.25, 0.75], [0.9, 0.1], [0.4, 0.6]], np.float32)
-    assert chunk_deltas(chunk, scores) == pytest.approx([0.5, 0.6 - 0.9], abs=1e-6)
-
-
 SUMS = {"dnabert_s": "d" * 64, "tokenizer": "a" * 64, "esm2": "e" * 64, "classifier": "c" * 64}
 DESCRIPTION = {
     "format": 1,
@@ -230,7 +227,8 @@ DESCRIPTION = {
 
 def test_a_calibration_is_put_into_the_set_and_replaces_its_like(tmp_path):
     (tmp_path / "modelset.json").write_text(json.dumps(DESCRIPTION))
-    first, second = fit(synthetic(1000)), fit(synthetic(1000, seed=1), "isotonic", viral_prior=0.2)
+    first, second = fit(synthetic(1000)), fit(synthetic(1000, seed=1), "isotonic")
+    second = dataclasses.replace(second, viral_prior=0.2)
     path = write_calibration(tmp_path, first, 500, "open")
     assert path.name == "calibration-500-open.json"
     assert load_calibration(path).bins == first.bins

@@ -44,21 +44,24 @@ def test_ids_and_scores_of_different_number_write_nothing(tmp_path):
     assert not path.exists()
 
 
+HEADER_FAULT = r"its first line is not 'frame_id\\tp_other\\tp_virus'"
+
+
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("", "is no score table"),
-        ("frame_id\tp_virus\tp_other\na\t0.1\t0.9\n", "is no score table"),
-        ("frame_id\tp_other\tp_virus", "is no score table"),
+        ("", HEADER_FAULT),
+        ("frame_id\tp_virus\tp_other\na\t0.1\t0.9\n", HEADER_FAULT),
+        ("frame_id\tp_other\tp_virus", HEADER_FAULT),
         ("frame_id\tp_other\tp_virus\na\t0.1\t0.9\nb\t0.1\t0.", "line 3: is cut short"),
         ("frame_id\tp_other\tp_virus\na\t0.1\t0.9\nb\t0.1\n", "line 3: is cut short"),
         ("frame_id\tp_other\tp_virus\na\t0.1\t0.9\t7\n", "line 2: is cut short"),
     ],
 )
-def test_tables_that_are_cut_or_no_tables_are_refused(tmp_path, content, words):
+def test_tables_that_are_cut_or_of_another_kind_are_refused(tmp_path, content, words):
     path = tmp_path / "s.scores.tsv"
     path.write_text(content)
-    with pytest.raises(InputError, match=f"^s.scores.tsv.*{words}.*Run its shard again"):
+    with pytest.raises(InputError, match=f"^s.scores.tsv.*{words}.*Run its task again"):
         list(read_scores(path))
 
 

@@ -19,7 +19,7 @@ from virnucpro.model_sets.description import read_model_set
 from virnucpro.model_sets.digest import set_digest
 from virnucpro.models import component, esm2
 from virnucpro.scoring.classifier import save_classifier
-from virnucpro.training.fit_calibration import write_calibration
+from virnucpro.training.set_folder import write_calibration
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "models/compact-500"
@@ -199,7 +199,7 @@ def test_a_malformed_calibration_fails(copy, capsys):
     replace_calibration(copy, calibrate(copy), lambda content: content.update(bins=[[]]))
     status, (line,) = checked(copy, capsys)
     assert status == 1 and line.startswith("FAULT\t")
-    assert "is no calibration of format 1 (bins.0: is no JSON object). Copy it again" in line
+    assert "is not a calibration of format 1 (bins.0: is not a JSON object). Copy it again" in line
 
 
 def test_a_calibration_of_other_components_or_chunks_fails(copy, capsys):

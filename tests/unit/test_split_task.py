@@ -7,7 +7,8 @@ import pytest
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.reader import InputFile
-from virnucpro.sequences.split_task import LINE_LENGTH, TOKENS_PER_BP, repeated_ids, split_sample
+from virnucpro.sequences.split_files import LINE_LENGTH
+from virnucpro.sequences.split_task import TOKENS_PER_BP, repeated_ids, split_sample
 
 
 @pytest.fixture

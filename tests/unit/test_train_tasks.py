@@ -22,14 +22,12 @@ from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.training import classifier_training as making
 from virnucpro.training.chunk_table import read_chunk_table
 from virnucpro.training.classifier_training import RECIPES, frame_weights, train_classifier
-from virnucpro.training.evaluate_task import Request as Evaluation
-from virnucpro.training.evaluate_task import evaluate
+from virnucpro.training.evaluate_task import EvaluationInputs, evaluate
 from virnucpro.training.examples import Examples, Vectors, read_examples
 from virnucpro.training.genomes import GENOMES_HEADER, Genome, read_genomes
 from virnucpro.training.measures import auroc, chunk_scores
-from virnucpro.training.prepare_task import Request, genome_exons, prepare
-from virnucpro.training.train_task import Request as Training
-from virnucpro.training.train_task import train
+from virnucpro.training.prepare_task import PreparationInputs, genome_exons, prepare
+from virnucpro.training.train_task import TrainingInputs, train
 
 ROOT = Path(__file__).parents[2]
 CHUNK_BP = 90
@@ -113,7 +111,9 @@ def prepared(data, tmp_path_factory):
     folder, genomes = data
     out = tmp_path_factory.mktemp("prepared")
     prepare(
-        Request(genomes, folder, folder, CHUNK_BP, 1, 50), out / "chunks.tsv", out / "split.tsv"
+        PreparationInputs(genomes, folder, folder, CHUNK_BP, 1, 50),
+        out / "chunks.tsv",
+        out / "split.tsv",
     )
     return out
 
@@ -126,9 +126,11 @@ def examples(data, prepared, part):
     return read_examples(prepared / "chunks.tsv", vectors(data), part)
 
 
-def train_request(data, prepared, **changes):
-    request = Training(prepared / "chunks.tsv", vectors(data), "adamw", 3, 1, "label", "all", 6)
-    return replace(request, **changes)
+def train_inputs(data, prepared, **changes):
+    inputs = TrainingInputs(
+        prepared / "chunks.tsv", vectors(data), "adamw", 3, 1, "label", "all", 6
+    )
+    return replace(inputs, **changes)
 
 
 def test_every_chunk_has_a_row_and_a_repeated_one_is_dropped_from_the_training_side(data, prepared):
@@ -165,11 +167,11 @@ def test_the_genomes_come_by_stdin(data, prepared, tmp_path, monkeypatch):
 def test_a_missing_genome_and_a_small_val_part_are_refused(data, tmp_path):
     folder, genomes = data
     outputs = tmp_path / "a", tmp_path / "b"
-    lost = [*genomes, Genome("lost", "viral", "x", "y")]
+    missing = [*genomes, Genome("lost", "viral", "x", "y")]
     with pytest.raises(InputError, match="genome lost: lost.records.tsv is missing. Its FASTA"):
-        prepare(Request(lost, folder, folder, CHUNK_BP, 1), *outputs)
+        prepare(PreparationInputs(missing, folder, folder, CHUNK_BP, 1), *outputs)
     with pytest.raises(InputError, match="calibration needs 999, of two groups.*--calibrate none"):
-        prepare(Request(genomes, folder, folder, CHUNK_BP, 1, 999), *outputs)
+        prepare(PreparationInputs(genomes, folder, folder, CHUNK_BP, 1, 999), *outputs)
 
 
 def test_training_on_coding_frames_leaves_val_alone(data, tmp_path):
@@ -180,14 +182,16 @@ def test_training_on_coding_frames_leaves_val_alone(data, tmp_path):
         genomes = [*genomes[:n], replace(genome, annotation="all.gff"), *genomes[n + 1 :]]
     (tmp_path / "all.gff").write_text("".join(lines))
     table = tmp_path / "chunks.tsv"
-    prepare(Request(genomes, folder, tmp_path, CHUNK_BP, 1), table, tmp_path / "split.tsv")
+    prepare(
+        PreparationInputs(genomes, folder, tmp_path, CHUNK_BP, 1), table, tmp_path / "split.tsv"
+    )
     coding = read_examples(table, vectors(data), "train", coding_only=True)
     whole = read_examples(table, vectors(data), "train")
     assert 0 < len(coding.chunk) < len(whole.chunk)
     # a gene read in the first frame of the genome: one coding frame for each chunk, on F
     assert len(coding.chunk) == len(coding.rows)
     assert all(row.coding[0] == "F" for row in coding.rows)
-    train(train_request(data, tmp_path, training_frames="coding", max_epochs=1), tmp_path)
+    train(train_inputs(data, tmp_path, training_frames="coding", max_epochs=1), tmp_path)
     note = json.loads((tmp_path / "training.json").read_text())
     assert note["train_frames"] == len(coding.chunk)
     assert note["val_chunks"] == len(read_examples(table, vectors(data), "val").rows)
@@ -199,22 +203,28 @@ def test_training_on_coding_frames_leaves_val_alone(data, tmp_path):
     ):
         (tmp_path / "other.gff").write_text(text)
         with pytest.raises(InputError, match=words):
-            prepare(Request(other, folder, tmp_path, CHUNK_BP, 1), table, tmp_path / "split.tsv")
+            prepare(
+                PreparationInputs(other, folder, tmp_path, CHUNK_BP, 1),
+                table,
+                tmp_path / "split.tsv",
+            )
 
 
-def test_sequences_of_one_name_have_no_annotation_and_those_without_cds_are_told(tmp_path, caplog):
+def test_sequences_of_one_name_have_no_annotation_and_those_without_cds_are_logged(
+    tmp_path, caplog
+):
     caplog.set_level("INFO")
     (tmp_path / "in.fa").write_text(f">a\n{'GCT' * 60}\n>b\n{'AAA' * 60}\n>b\n{'GAC' * 60}\n")
     split_sample("g", [InputFile(tmp_path / "in.fa")], CHUNK_BP, 0, tmp_path)
     translate_shard(*(tmp_path / f"g.00001.{name}" for name in
                       ("chunks.fna", "frames.fna", "frames.faa", "chunks.tsv")))  # fmt: skip
     genomes = [Genome("g", "viral", "x", "y", "train", "g.gff")]
-    request = Request(genomes, tmp_path, tmp_path, CHUNK_BP, 1)
+    inputs = PreparationInputs(genomes, tmp_path, tmp_path, CHUNK_BP, 1)
     (tmp_path / "g.gff").write_text("b\tx\tCDS\t1\t180\t.\t+\t0\tx\n")
     with pytest.raises(InputError, match="genome g: 2 of its sequences are named b"):
-        genome_exons(request, genomes[0])
+        genome_exons(inputs, genomes[0])
     (tmp_path / "g.gff").write_text("a\tx\tCDS\t1\t180\t.\t+\t0\tx\n")
-    assert genome_exons(request, genomes[0])
+    assert genome_exons(inputs, genomes[0])
     assert "genome g: no CDS in b" in caplog.text
 
 
@@ -251,7 +261,7 @@ def test_the_same_seed_gives_the_same_bytes(data, prepared, tmp_path):
         ("class", {"balance": "class"}),
     ):
         (tmp_path / name).mkdir()
-        train(train_request(data, prepared, **changes), tmp_path / name)
+        train(train_inputs(data, prepared, **changes), tmp_path / name)
         results[name] = (tmp_path / name / "classifier.safetensors").read_bytes()
     assert results["a"] == results["b"]
     assert len(set(results.values())) == 4
@@ -298,8 +308,8 @@ def test_vectors_of_other_encoders_and_other_frames_are_refused(data, prepared, 
 @pytest.fixture
 def trained(data, prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train(train_request(data, prepared), tmp_path)
-    return Evaluation(
+    train(train_inputs(data, prepared), tmp_path)
+    return EvaluationInputs(
         prepared / "chunks.tsv", prepared / "split.tsv", vectors(data),
         Path("classifier.safetensors"), Path("history.tsv"), Path("training.json"), BASE, "temperature",
     )  # fmt: skip
@@ -342,7 +352,7 @@ def test_without_calibration_scores_are_taken_as_they_are(trained):
     assert set(raw["figures"]) == {"test", "val"}
     assert raw["figures"]["test"] == calibrated["figures"]["test_uncalibrated"]
     assert calibrated["calibration"]["method"] == "isotonic"
-    assert "scores are no probabilities" in Path("raw/README.md").read_text()
+    assert "scores are not probabilities" in Path("raw/README.md").read_text()
 
 
 def test_the_test_part_changes_neither_classifier_nor_calibration(
@@ -358,7 +368,7 @@ def test_the_test_part_changes_neither_classifier_nor_calibration(
     )  # fmt: skip
     (tmp_path / "chunks.tsv").write_text(swapped)
     (tmp_path / "again").mkdir()
-    train(train_request(data, tmp_path), tmp_path / "again")
+    train(train_inputs(data, tmp_path), tmp_path / "again")
     evaluate(replace(trained, table=tmp_path / "chunks.tsv", base=BASE | {"name": "other"}))
     first, again = (
         trained.classifier.read_bytes(),

@@ -3,7 +3,8 @@ import random
 import pytest
 
 from virnucpro.sequences import translate_task as translate
-from virnucpro.sequences.translate_task import read_chunks, translate_shard
+from virnucpro.sequences.split_files import read_chunks
+from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.sequences.translation import translate_chunks
 
 HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"

@@ -1,1 +1,1 @@
-"""Scores, consensus and the result tables."""
+"""The calls of a sample and its result tables; what SUMMARISE runs."""

@@ -30,10 +30,10 @@ def viral_regions(
         coordinates: of all chunks of the sequence, 0-based half-open.
     """
     runs: list[list[int]] = []
-    previous = None  # the called chunk before
+    previous = -1  # the called chunk before
     for k, call in calls.items():
-        joins = previous is not None and k - previous <= MAX_BRIDGED_CHUNKS + 1
-        if call.is_virus and joins and calls[previous].is_virus:  # type: ignore[index]
+        is_near = k - previous <= MAX_BRIDGED_CHUNKS + 1
+        if call.is_virus and is_near and runs and runs[-1][-1] == previous:
             runs[-1].append(k)
         elif call.is_virus:
             runs.append([k])
@@ -49,15 +49,18 @@ def viral_regions(
 
 
 def bed_line(sequence_id: str, number: int, region: Region) -> str:
-    """Return a BED6 line; the score is 1000 times the delta."""
-    score = round(1000 * region.delta)
+    """Return a BED6 line; the score is 1000 times the delta, within the 0 to 1000 of BED.
+
+    Only a calibration calls chunks with a delta below 0 viral: they get the lowest score.
+    """
+    score = max(0, round(1000 * region.delta))
     return (
         f"{sequence_id}\t{region.start}\t{region.end}\t{sequence_id}_region_{number}\t{score}\t.\n"
     )
 
 
 def gff3_line(sequence_id: str, number: int, region: Region) -> str:
-    """Return a GFF3 line, 1-based inclusive."""
+    """Return a GFF3 line, 1-based inclusive; the score is the delta, which may be negative."""
     name = quote(sequence_id, safe=GFF3_UNESCAPED)
     return (
         f"{name}\tvirnucpro\tregion\t{region.start + 1}\t{region.end}\t{region.delta:.4f}\t.\t.\t"

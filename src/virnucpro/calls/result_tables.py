@@ -11,9 +11,11 @@ from typing import TextIO
 import numpy as np
 
 from virnucpro.calls.regions import Region, bed_line, gff3_line
-from virnucpro.calls.sample_files import Chunk, SplitRecord
+from virnucpro.calls.sample_files import ScoredSequence
 from virnucpro.consensus.consensus import ChunkCall, FrameScore, SequenceCall, is_virus_frame
-from virnucpro.sequences.split_task import fasta_entry
+from virnucpro.scoring.scores_file import ScoreRow
+from virnucpro.sequences.sample_chunks import Chunk
+from virnucpro.sequences.split_files import fasta_entry
 from virnucpro.sequences.translation import DROPPED_STATES
 
 FRAMES_FILE, CONSENSUS_FILE = "prediction_results.txt", "prediction_results_highestscore.csv"
@@ -56,12 +58,14 @@ class ResultTables:
             file.write("\t".join(columns) + "\n")
         return file
 
-    def add_scores(self, chunk: Chunk, scores: list[FrameScore], call: ChunkCall) -> None:
+    def add_scores(
+        self, chunk_id: str, rows: list[ScoreRow], scores: list[FrameScore], call: ChunkCall
+    ) -> None:
         """Add the original's rows, by the original's rules; score1 is other, score2 is virus."""
-        for row, score in zip(chunk.scores, scores, strict=True):
+        for row, score in zip(rows, scores, strict=True):
             label = "virus" if is_virus_frame(score) else "others"
             self._frames.write(f"{row.frame_id}\t{label}\t{row.other_text}\t{row.virus_text}\n")
-        self._consensus.write(f"{chunk.id}\t{call.is_virus_uncalibrated}\n")
+        self._consensus.write(f"{chunk_id}\t{call.is_virus_uncalibrated}\n")
 
     def add_chunk(
         self, chunk: Chunk, coordinates: tuple[int, int], call: ChunkCall | None, reason: str
@@ -72,37 +76,34 @@ class ResultTables:
         if chunk.partial:
             partial_start = str(start + chunk.partial.start + 1)
             partial_end = str(start + chunk.partial.end)
-        verdict, cells = "none", "\t\t"
+        word, cells = "none", "\t\t"
         if call:
-            verdict = CALLS[call.is_virus]
+            word = CALLS[call.is_virus]
             p_virus = _number(call.verdict.p_virus) if call.verdict else ""
             cells = f"{_number(call.max_other)}\t{_number(call.max_virus)}\t{p_virus}"
         self._chunks.write(
             f"{chunk.id}\t{start + 1}\t{end}\t{chunk.states}\t{frame}\t{partial_start}\t"
-            f"{partial_end}\t{cells}\t{verdict}\t{reason}\n"
+            f"{partial_end}\t{cells}\t{word}\t{reason}\n"
         )
 
     def add_sequence(
-        self, record: SplitRecord, chunks: list[Chunk], call: SequenceCall | None, reason: str
+        self, sequence: ScoredSequence, call: SequenceCall | None, reason: str
     ) -> None:
-        """Add a sequence and its fate."""
+        """Add the row of a sequence, called or not."""
+        record, chunks = sequence.record, sequence.chunks
         dropped = sum(chunk.states.count(state) for chunk in chunks for state in DROPPED_STATES)
         self._sequences.write(
             f"{record.sequence_id}\t{record.name}\t{record.file}\t{record.length_bp}\t"
             f"{len(chunks)}\t{call.num_chunks if call else 0}\t"
-            f"{sum(len(chunk.scores) for chunk in chunks)}\t{dropped}\t"
+            f"{sequence.num_frames}\t{dropped}\t"
             f"{CALLS[call.is_virus] if call else 'none'}\t{reason}\n"
         )
 
     def add_contig(
-        self,
-        record: SplitRecord,
-        chunks: list[Chunk],
-        coordinates: list[tuple[int, int]],
-        calls: Mapping[int, ChunkCall],
-        call: SequenceCall | None,
+        self, sequence: ScoredSequence, calls: Mapping[int, ChunkCall], call: SequenceCall | None
     ) -> None:
-        """Add the call of a sequence; positions are written 1-based, inclusive."""
+        """Add the call of a sequence, and of its chunks by number; positions are written from 1."""
+        record, coordinates, chunks, _ = sequence
         if call is None:
             empty = "\t" * (len(CONTIG_COLUMNS) - 3)
             self._contigs.write(f"{record.sequence_id}\t{record.length_bp}\tnone{empty}\n")

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from virnucpro.errors import InputError
 from virnucpro.scoring.scores_file import ScoreRow, read_scores
-from virnucpro.sequences.split_task import RECORDS_HEADER, SHARDS_HEADER
-from virnucpro.sequences.translate_task import CHUNKS_HEADER, read_chunks
-from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
+from virnucpro.sequences.sample_chunks import Chunk, read_sequences, read_shard
+from virnucpro.sequences.split_files import SplitRecord, read_shard_list
 
 
 @dataclass(frozen=True)
@@ -31,132 +30,98 @@ class SampleFiles:
     score_tables: list[Path]
 
 
-class Chunk(NamedTuple):
-    """A chunk with the states and scores of its frames (virnucpro.sequences.translation).
+class ScoredSequence(NamedTuple):
+    """A sequence with its chunks, and the scores of their frames.
 
     Attributes:
-        partial: where its partial frame lies in the chunk; None without one.
-        scores: of the frames that were embedded, in their order; may be empty.
+        coordinates: of each chunk, 0-based half-open.
+        scores: for each chunk, of its embedded frames in their order; may be empty.
     """
 
-    id: str
-    sequence: str
-    states: str
-    partial: Span | None
-    scores: list[ScoreRow]
+    record: SplitRecord
+    coordinates: list[tuple[int, int]]
+    chunks: list[Chunk]
+    scores: list[list[ScoreRow]]
 
     @property
-    def partial_frame(self) -> str:
-        """Name of its partial frame, "" without one."""
-        return next(
-            (f for f, s in zip(FRAME_NAMES, self.states, strict=True) if s in PARTIAL_STATES), ""
-        )
+    def num_frames(self) -> int:
+        """Number of scored frames."""
+        return sum(map(len, self.scores))
 
 
-class SplitRecord(NamedTuple):
-    """A row of records.tsv."""
+def read_sample(files: SampleFiles, chunk_bp: int) -> Iterator[ScoredSequence]:
+    """Yield the sequences of a sample in the order of records.tsv.
 
-    sequence_id: str
-    name: str
-    file: str
-    length_bp: int
-    num_chunks: int
-
-
-def read_rows(path: Path, header: str) -> Iterator[list[str]]:
-    """Yield the fields of each row of a tab-separated table of ours.
-
-    Raises: InputError for another header and for a row that is cut short.
+    Raises: InputError when a shard is missing or there is one too many, or when ids or counts of
+        the tables do not fit together.
     """
-    with path.open() as table:
-        if table.readline() != header:
-            raise InputError(f"{path.name}: first line is not {header.rstrip()!r}.")
-        for number, line in enumerate(table, start=2):
-            fields = line.removesuffix("\n").split("\t")
-            if len(fields) != header.count("\t") + 1 or not line.endswith("\n"):
-                raise InputError(f"{path.name}, line {number}: is cut short. Run its task again.")
-            yield fields
+    shards = read_shard_list(files.shards)
+    fasta = _by_shard(files.sample, shards, files.chunk_files, ".chunks.fna")
+    tables = _by_shard(files.sample, shards, files.chunk_tables, ".chunks.tsv")
+    score_tables = _by_shard(
+        files.sample, shards, files.score_tables, ".scores.tsv", complete=False
+    )
+    chunks = chain.from_iterable(
+        read_shard(shard, num_chunks, fasta[shard], tables[shard])
+        for shard, num_chunks in shards.items()
+    )
+    scores = _Scores(files.sample, score_tables)
+    for sequence in read_sequences(files.sample, files.records, chunks, chunk_bp):
+        yield ScoredSequence(*sequence, [scores.take(chunk) for chunk in sequence.chunks])
+    scores.end_shard()
 
 
-def read_records(path: Path) -> Iterator[SplitRecord]:
-    """Yield the sequences that SPLIT found."""
-    for sequence_id, name, file, length_bp, num_chunks in read_rows(path, RECORDS_HEADER):
-        yield SplitRecord(sequence_id, name, file, int(length_bp), int(num_chunks))
+class _Scores:
+    """The score tables of a sample, read chunk by chunk in the order of the shards."""
 
+    def __init__(self, sample: str, tables: dict[str, Path]) -> None:
+        self._sample, self._tables = sample, tables
+        self._shard = ""
+        self._rows: Iterator[ScoreRow] = iter(())
 
-def read_shards(files: SampleFiles) -> Iterator[Chunk]:
-    """Yield the chunks of all shards in the order of SPLIT's list, each with its scores."""
-    expected = {row[0]: int(row[1]) for row in read_rows(files.shards, SHARDS_HEADER)}
-    fasta = _by_shard(files.sample, expected, files.chunk_files, ".chunks.fna")
-    tables = _by_shard(files.sample, expected, files.chunk_tables, ".chunks.tsv")
-    scores = _by_shard(files.sample, expected, files.score_tables, ".scores.tsv", complete=False)
-    for shard, num_chunks in expected.items():
-        rows = read_scores(scores[shard]) if shard in scores else iter(())
-        found = 0
-        for chunk, row in zip_longest(
-            read_chunks(fasta[shard]), read_rows(tables[shard], CHUNKS_HEADER)
-        ):
-            name, sequence = chunk or ("none", "")
-            table_name, length_text, states, *span = row or ("none", "", "", "", "")
-            if name != table_name:
-                raise InputError(
-                    f"shard {shard}: chunk {name} stands beside {table_name} in its table."
-                )
-            is_partial = any(state in PARTIAL_STATES for state in states)
-            if (
-                length_text != str(len(sequence))
-                or len(states) != len(FRAME_NAMES)
-                or [text.isdigit() for text in span] != [is_partial, is_partial]
-            ):
-                raise InputError(
-                    f"shard {shard}, chunk {name}: {len(sequence)} bp, but its table has "
-                    f"{length_text} bp, frames {states!r} and a partial one at "
-                    f"{'-'.join(span)!r}. Run the shard again."
-                )
-            frames = embedded_frames(name, states)
-            if frames and shard not in scores:
-                raise InputError(
-                    f"sample {files.sample}: the scores of shard {shard} are missing, though it "
-                    f"has frames to score (first: {frames[0]}). No table is written."
-                )
-            own = list(islice(rows, len(frames)))
-            if [row.frame_id for row in own] != frames:
-                raise InputError(
-                    f"shard {shard}, chunk {name}: frames are {', '.join(frames) or 'none'}, "
-                    f"scores are of {', '.join(row.frame_id for row in own) or 'none'}."
-                )
-            partial = Span(*map(int, span)) if is_partial else None
-            found += 1
-            yield Chunk(name, sequence, states, partial, own)
-        if found != num_chunks:
-            raise InputError(f"shard {shard}: {found} chunks, SPLIT wrote {num_chunks}.")
-        if (left := next(rows, None)) is not None:
-            raise InputError(f"shard {shard}: score of {left.frame_id}, which is no frame of it.")
+    def take(self, chunk: Chunk) -> list[ScoreRow]:
+        """Return the scores of the frames of the next chunk."""
+        shard = chunk.shard
+        if shard != self._shard:
+            self.end_shard()
+            self._shard = shard
+            self._rows = read_scores(self._tables[shard]) if shard in self._tables else iter(())
+        frame_ids = chunk.frame_ids
+        if frame_ids and shard not in self._tables:
+            raise InputError(
+                f"sample {self._sample}: the scores of shard {shard} are missing, though it has "
+                f"frames to score (first: {frame_ids[0]}). No table is written."
+            )
+        rows = list(islice(self._rows, len(frame_ids)))
+        if [row.frame_id for row in rows] != frame_ids:
+            raise InputError(
+                f"shard {shard}, chunk {chunk.id}: frames are {', '.join(frame_ids) or 'none'}, "
+                f"scores are of {', '.join(row.frame_id for row in rows) or 'none'}."
+            )
+        return rows
 
-
-def embedded_frames(name: str, states: str) -> list[str]:
-    """Return the ids of the frames of a chunk that have an embedding."""
-    return [
-        name + frame
-        for frame, state in zip(FRAME_NAMES, states, strict=True)
-        if state in EMBEDDED_STATES
-    ]
+    def end_shard(self) -> None:
+        """Check that no score of the shard is left."""
+        if (left := next(self._rows, None)) is not None:
+            raise InputError(
+                f"shard {self._shard}: score of {left.frame_id}, which is not a frame of it."
+            )
 
 
 def _by_shard(
-    sample: str, expected: dict[str, int], paths: list[Path], suffix: str, *, complete: bool = True
+    sample: str, shards: dict[str, int], paths: list[Path], suffix: str, *, complete: bool = True
 ) -> dict[str, Path]:
     """Return the files by shard.
 
     Raises: InputError naming the shards that are missing, unless not `complete`, or not expected.
     """
-    found = {path.name.removesuffix(suffix): path for path in paths}
-    missing = [shard for shard in expected if shard not in found] if complete else []
-    extra = sorted(set(found) - set(expected))
-    if missing or extra or len(found) != len(paths):
+    files = {path.name.removesuffix(suffix): path for path in paths}
+    missing = [shard for shard in shards if shard not in files] if complete else []
+    extra = sorted(set(files) - set(shards))
+    if missing or extra or len(files) != len(paths):
         raise InputError(
-            f"sample {sample}: {len(expected)} shards expected, {len(paths)} {suffix} files came. "
+            f"sample {sample}: {len(shards)} shards expected, {len(paths)} {suffix} files came. "
             f"Missing: {', '.join(missing[:5]) or 'none'}; not expected: "
             f"{', '.join(extra[:5]) or 'none'}. No table is written; resume the run."
         )
-    return found
+    return files

@@ -1,4 +1,4 @@
-"""Simple models on the same windows, for a compact set to stand beside."""
+"""Simple models on the same windows, to compare a compact set with."""
 
 from collections.abc import Sequence
 

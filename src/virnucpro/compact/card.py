@@ -15,13 +15,13 @@ take those for any analysis. No figure below says anything about the original.
 
 ## What it is
 
-Encoders of the architecture of DNABERT-S and ESM-2, in small, and a classifier that is the mean of
-{members} of the original's width, each of which learnt from {taught:.0f} % of the groups of
-sequences. {embedding_members} of them takes the embeddings, the others {counts} counts of each
-frame (shares of codons, of all and of those for the same residue, of tetramers and dipeptides, and
-the length: `composition_features` in `modelset.json`), which tell more than encoders of this size.
-Trained together, end to end; no published weights went in{teacher}. All weights are stored in
-float16.
+Small encoders of the architecture of DNABERT-S and ESM-2, and a classifier that is the mean of
+{members} of the original's width, each of which learnt from {bagging:.0f} % of the groups of
+sequences (bagging). {embedding_members} of them takes the embeddings, the others {composition}
+composition features of each frame (shares of codons, of all and of those for the same residue, of
+tetramers and dipeptides, and the length: `composition_features` in `modelset.json`), which predict
+better than encoders of this size. Trained together, end to end, without published
+weights{teacher}. All weights are stored in float16.
 
 ## Data
 
@@ -45,7 +45,8 @@ On validation windows, by stored files through the pipeline's own code in float3
 that had seen none of the validation sequences. The calibration comes from it too. **The weights in
 the set are of a second network, trained in the same way on training and validation sequences
 together**: it knows more families, and no sequence is left here to measure it on. The recipe (which
-counts, lengths of windows, width) was chosen by validation figures, so they are a little too good.
+composition features, lengths of windows, width) was chosen by validation figures, so they are a
+little too good.
 `longest_open` is the set's frame rule, `open` the original's.
 
 | window, bp | with an open frame | AUROC, `open` | AUROC, all | as in the field | sequences | ECE |
@@ -58,25 +59,25 @@ plant, 30 % of animal viruses and 35 % phages; others 45 % of prokaryotes, 45 % 
 of organelles. "Sequences": pooled over the windows of each. ECE, the calibration error, is of the
 windows that it was fitted to; on groups left out: {held_out}.
 
-Beside it, on the same windows of {chunk_bp} bp, others trained on {baseline_rows:,} of its frames
-or windows:
+For comparison, on the same windows of {chunk_bp} bp, models trained on {baseline_rows:,} of its
+frames or windows:
 
 | | AUROC, all | as in the field |
 | --- | --- | --- |
-| this set | {own_all:.3f} | {own_field:.3f} |
-| linear model on the same counts, best frame | {linear_all:.3f} | {linear_field:.3f} |
+| this set | {set_all:.3f} | {set_field:.3f} |
+| linear model on composition features, best frame | {linear_all:.3f} | {linear_field:.3f} |
 | logistic regression on 5-mers of the whole window | {kmer_all:.3f} | {kmer_field:.3f} |
 
 By class, `longest_open`; the AUROC is against all windows of the other label:
 
-| class | windows | called right | AUROC |
+| class | windows | accuracy | AUROC |
 | --- | --- | --- | --- |
 {classes}
 
 ## Weaknesses
 
 - Of validation windows {wrong:.0f} % are called wrongly.
-- Coding sequence of eukaryotes and viruses of unseen families look much alike to it.
+- Coding sequence of eukaryotes and viruses of unseen families look very similar to it.
 - Few archaeal and giant viruses, RNA phages, insects and protists in training; phages are mostly
   Caudoviricetes. Perhaps 1 to 3 % of the bacterial windows are prophages labelled as non-viral.
 - Probabilities are for equal numbers of viral and other sequences unless `--viral_prior` says more.
@@ -97,12 +98,12 @@ def compact_card(description: dict[str, Any]) -> str:
     """
     measured = description["measured"]
     run, chunk_bp = measured["run"], description["chunk_bp"][0]
-    own = measured["by_length"][str(chunk_bp)]["longest_open"]
+    total = measured["by_length"][str(chunk_bp)]["longest_open"]
     data = run["data"]
     bins = measured["calibration"]["longest_open"]["bins"]
     return CARD.format(
         name=description["name"],
-        counts=description["components"]["classifier"]["composition_features"],
+        composition=description["components"]["classifier"]["composition_features"],
         chunk_bp=chunk_bp,
         teacher=f", but scores of {run['teacher']} as labels" if run["teacher"] else "",
         train_sources=data["train"]["sequences"],
@@ -117,25 +118,25 @@ def compact_card(description: dict[str, Any]) -> str:
         members=run["members"],
         embedding_members=run["embedding_members"],
         baseline_rows=run["baselines"]["rows"],
-        taught=100 * run["taught_share"],
+        bagging=100 * run["bagging_fraction"],
         hard_kinds_factor=HARD_KINDS_FACTOR,
         lengths="\n".join(
-            _length_row(bp, found)
-            for bp, found in sorted(measured["by_length"].items(), key=lambda item: int(item[0]))
+            _length_row(bp, rules)
+            for bp, rules in sorted(measured["by_length"].items(), key=lambda item: int(item[0]))
         ),
         held_out=_number(bins[0].get("ece_held_out")),
-        own_all=own["auroc_every_chunk"],
-        own_field=own["auroc_field"],
+        set_all=total["auroc_every_chunk"],
+        set_field=total["auroc_field"],
         linear_all=run["baselines"]["linear"]["all"],
         linear_field=run["baselines"]["linear"]["field"],
         kmer_all=run["baselines"]["5-mers"]["all"],
         kmer_field=run["baselines"]["5-mers"]["field"],
         classes="\n".join(
-            f"| {name} | {found['chunks']:,} | {_number(found['accuracy'])} | "
-            f"{_number(found['auroc'])} |"
-            for name, found in measured["by_class"]["longest_open"].items()
+            f"| {name} | {of_class['chunks']:,} | {_number(of_class['accuracy'])} | "
+            f"{_number(of_class['auroc'])} |"
+            for name, of_class in measured["by_class"]["longest_open"].items()
         ),
-        wrong=100 * (1 - own["accuracy"]),
+        wrong=100 * (1 - total["accuracy"]),
         licence=description["licence"],
         **{key: run[key] for key in ("command", "torch", "device")},
     )

@@ -1,4 +1,4 @@
-"""The frames of windows, tokenised and counted once, on the device from which batches are taken."""
+"""The frames of windows, with tokens and composition features on the device that trains."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,11 +24,13 @@ class Frames:
     """Frames of windows, by the rule `longest_open`; those of one window are neighbours.
 
     Attributes:
+        windows: that they are of.
         dna: nucleotides of each frame; protein: its residues.
         window: int64 [frames], ascending: the window of each.
         is_open: bool [windows], whether its frames are open ones; False without a frame as well.
     """
 
+    windows: Windows
     dna: list[str]
     protein: list[str]
     window: NDArray[np.int64]
@@ -46,9 +48,9 @@ class PackedTokens:
 
 def window_scores(frames: Frames, logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the score of each window out of the logits of all frames; without a frame it is 0."""
-    framed, chunk = np.unique(frames.window, return_inverse=True)
+    with_frames, chunk = np.unique(frames.window, return_inverse=True)
     scores = np.zeros(len(frames.is_open))
-    scores[framed] = chunk_scores(chunk, logits)
+    scores[with_frames] = chunk_scores(chunk, logits)
     return scores
 
 
@@ -63,11 +65,12 @@ def frames_of(windows: Windows, processes: int = 1) -> Frames:
             parts = list(pool.map(_translate, jobs))
     else:
         parts = [_translate(job) for job in jobs]
-    counts = np.concatenate([counts for _, _, counts, _ in parts])
+    num_frames = np.concatenate([num_frames for _, _, num_frames, _ in parts])
     return Frames(
+        windows,
         [frame for dna, _, _, _ in parts for frame in dna],
         [frame for _, protein, _, _ in parts for frame in protein],
-        np.repeat(np.arange(len(counts)), counts),
+        np.repeat(np.arange(len(num_frames)), num_frames),
         np.concatenate([is_open for _, _, _, is_open in parts]),
     )
 
@@ -75,28 +78,30 @@ def frames_of(windows: Windows, processes: int = 1) -> Frames:
 def _translate(
     sequences: list[str],
 ) -> tuple[list[str], list[str], NDArray[np.int64], NDArray[np.bool_]]:
-    found = translate_chunks([str(i) for i in range(len(sequences))], sequences, MIN_RESIDUES)
-    frames = [frame for chunk in found for frame in chunk.frames]
-    counts = np.array([len(chunk.frames) for chunk in found])
-    is_open = np.array([chunk.partial is None and bool(chunk.frames) for chunk in found])
-    return [frame.dna for frame in frames], [frame.protein for frame in frames], counts, is_open
+    """Return DNA and protein of the frames, and for each sequence their number and `is_open`."""
+    chunks = translate_chunks([str(i) for i in range(len(sequences))], sequences, MIN_RESIDUES)
+    frames = [frame for chunk in chunks for frame in chunk.frames]
+    num_frames = np.array([len(chunk.frames) for chunk in chunks])
+    is_open = np.array([chunk.partial is None and bool(chunk.frames) for chunk in chunks])
+    return [frame.dna for frame in frames], [frame.protein for frame in frames], num_frames, is_open
 
 
 class FramePool:
     """What a network takes of each frame, on a device.
 
     Attributes:
-        counts: float32 [frames, COMPOSITION_WIDTH].
+        composition: float32 [frames, COMPOSITION_WIDTH].
     """
 
     def __init__(
         self, frames: Frames, bpe: Tokenizer, esm: Tokenizer, device: torch.device
     ) -> None:
-        """Tokenise and count."""
+        """Tokenise frames and compute their composition features."""
         self.frames = frames
         self.dna = _Tokens(bpe.encode(frames.dna), device)
         self.protein = _Tokens(esm.encode(frames.protein), device)
-        self.counts = torch.from_numpy(composition_features(frames.dna, frames.protein)).to(device)
+        composition = composition_features(frames.dna, frames.protein)
+        self.composition = torch.from_numpy(composition).to(device)
         self._device = device
 
     def __len__(self) -> int:
@@ -104,9 +109,9 @@ class FramePool:
         return len(self.frames.dna)
 
     def take(self, rows: NDArray[np.int64]) -> tuple[PackedTokens, PackedTokens, Tensor]:
-        """Return DNA tokens, protein tokens and counts of frames."""
-        counts = self.counts[torch.from_numpy(rows).to(self._device)]
-        return self.dna.take(rows), self.protein.take(rows), counts
+        """Return DNA tokens, protein tokens and composition features of frames."""
+        composition = self.composition[torch.from_numpy(rows).to(self._device)]
+        return self.dna.take(rows), self.protein.take(rows), composition
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -86,7 +86,7 @@ def _joined_chunks(folder: Path, chunks: Path) -> Iterator[Source]:
             for chunk_id, sequence in _fasta(chunks / f"{split}.{name}.fa.gz"):
                 row = manifest[chunk_id]
                 if split == "train" and row["source_seq"] in related:
-                    continue  # too alike to a source of val
+                    continue  # too similar to a source of val
                 by_source[row["source_seq"]].append((int(row["start_1based"]), sequence, row))
             for parts in by_source.values():
                 parts.sort(key=lambda part: part[0])
@@ -115,7 +115,7 @@ def _whole(folder: Path) -> Iterator[Source]:
     for name in sorted(LABELS, reverse=True):
         for source_id, sequence in _fasta(folder / f"{name}.fa.gz"):
             row = manifest[source_id]
-            if row["also_in_labelled"] != "yes":  # those stand in the folder of chunks
+            if row["also_in_labelled"] != "yes":  # those are in the folder of chunks
                 label, group = int(row["label"]), f"whole:{row['group']}"
                 yield Source(sequence, label, row["class"], group, row["split"], row["licence"])
 

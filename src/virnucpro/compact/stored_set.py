@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from virnucpro.compact.frame_pool import Frames
-from virnucpro.compact.windows import Windows
 from virnucpro.consensus.consensus import FrameScore, call_chunk, call_sequence
 from virnucpro.engine.embed import embed
 from virnucpro.engine.engine import Engine
@@ -18,10 +17,10 @@ from virnucpro.scoring.classifier import Classifier, load_classifier
 from virnucpro.scoring.composition_features import composition_features
 from virnucpro.sequences.translation import OPEN_RULE
 from virnucpro.training.chunk_table import ChunkRow
-from virnucpro.training.evaluation import CalledChunk
+from virnucpro.training.evaluation import ScoredChunk
 from virnucpro.training.measures import auroc
 
-CLOSED, OPEN, PARTIAL = "ssssss", "osssss", "psssss"  # states that say no more than is needed here
+CLOSED, OPEN, PARTIAL = "ssssss", "osssss", "psssss"  # enough to tell these apart
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,10 @@ class StoredSet:
         """Return float32 [frames, 2]: p_other and p_virus."""
         dna = _vectors(*self.dnabert_s, frames.dna)
         protein = _vectors(*self.esm2, frames.protein)
-        takes_composition = self.classifier.takes_composition
-        counts = composition_features(frames.dna, frames.protein) if takes_composition else None
-        return self.classifier.scores(dna, protein, counts)
+        composition = None
+        if self.classifier.takes_composition:
+            composition = composition_features(frames.dna, frames.protein)
+        return self.classifier.scores(dna, protein, composition)
 
 
 def load_set(model_set: ModelSet, device: torch.device, precision: str = "fp32") -> StoredSet:
@@ -59,21 +59,19 @@ def load_set(model_set: ModelSet, device: torch.device, precision: str = "fp32")
     )
 
 
-def call_windows(
-    windows: Windows, frames: Frames, scores: NDArray[np.float32], rule: str
-) -> list[CalledChunk]:
+def scored_windows(frames: Frames, scores: NDArray[np.float32], rule: str) -> list[ScoredChunk]:
     """Return windows with the scores of their frames, under a frame rule."""
-    own: list[list[FrameScore]] = [[] for _ in windows.sequences]
+    of_window: list[list[FrameScore]] = [[] for _ in frames.is_open]
     for window, row in zip(frames.window.tolist(), scores.tolist(), strict=True):
         if rule != OPEN_RULE or frames.is_open[window]:
-            own[window].append(FrameScore(*row))
+            of_window[window].append(FrameScore(*row))
     return [
-        CalledChunk(_row(windows, i, bool(frames.is_open[i]), bool(found)), found)
-        for i, found in enumerate(own)
+        ScoredChunk(_row(frames, i, bool(window_scores)), window_scores)
+        for i, window_scores in enumerate(of_window)
     ]
 
 
-def sequences_auroc(chunks: list[CalledChunk]) -> float:
+def sequences_auroc(chunks: list[ScoredChunk]) -> float:
     """Return the AUROC of whole sequences, pooled over their called chunks."""
     calls: dict[str, list] = {}
     labels: dict[str, int] = {}
@@ -81,13 +79,14 @@ def sequences_auroc(chunks: list[CalledChunk]) -> float:
         if chunk.scores:
             calls.setdefault(chunk.row.sequence_id, []).append(call_chunk(chunk.scores))
             labels[chunk.row.sequence_id] = int(chunk.row.label == "viral")
-    delta = np.array([call_sequence(own).weighted_delta for own in calls.values()])
+    delta = np.array([call_sequence(chunk_calls).weighted_delta for chunk_calls in calls.values()])
     return auroc(np.array(list(labels.values())), delta)
 
 
-def _row(windows: Windows, i: int, is_open: bool, is_called: bool) -> ChunkRow:
+def _row(frames: Frames, i: int, is_scored: bool) -> ChunkRow:
+    windows = frames.windows
     label = "viral" if windows.labels[i] else "nonviral"
-    states = OPEN if is_open else PARTIAL if is_called else CLOSED
+    states = OPEN if frames.is_open[i] else PARTIAL if is_scored else CLOSED
     sequence, group = str(windows.sequence_of[i]), windows.groups[i]
     length = len(windows.sequences[i])
     return ChunkRow(
@@ -96,8 +95,7 @@ def _row(windows: Windows, i: int, is_open: bool, is_called: bool) -> ChunkRow:
 
 
 def _vectors(engine: Engine, tokenizer: Tokenizer, sequences: list[str]) -> NDArray[np.float32]:
-    found = embed(
+    return embed(
         engine.model, tokenizer, sequences, engine.token_budget,
         exact=engine.exact, threads=torch.get_num_threads(),
-    )  # fmt: skip
-    return found.vectors
+    ).vectors  # fmt: skip

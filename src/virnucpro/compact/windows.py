@@ -11,10 +11,10 @@ from virnucpro.compact.sources import Source
 from virnucpro.sequences.translation import COMPLEMENT
 
 # A class is drawn as often as (its bases) ^ TEMPER, and so is a group within its class: between
-# natural frequencies, where a few genomes make most of it, and equal ones, where crumbs do.
+# natural frequencies, where a few genomes make up most of it, and equal ones, where tiny ones do.
 TEMPER = 0.5
 MOST_OF_A_GROUP = 60  # chunks of one group in validation
-SHORTEST_SHARE = 0.5  # of a window's length: sequences that end earlier are left out of validation
+SHORTEST_SHARE = 0.5  # of a window's length: validation omits windows that end earlier
 PROKARYOTES = ("archaeon", "bacterium", "plasmid")
 # Phages against prokaryotes is the hardest part: these are drawn more often (bench/LOG.md).
 HARD_KINDS, HARD_KINDS_FACTOR = ("phage", *PROKARYOTES), 1.4
@@ -55,9 +55,9 @@ def training_windows(
     rng = np.random.default_rng(seed)
     chosen: list[int] = []
     for label in (0, 1):
-        own = [i for i, s in enumerate(sources) if s.label == label and s.split == "train"]
-        weights = drawing_weights([sources[i] for i in own])
-        chosen += [own[i] for i in rng.choice(len(own), count // 2, p=weights)]
+        of_label = [i for i, s in enumerate(sources) if s.label == label and s.split == "train"]
+        weights = drawing_weights([sources[i] for i in of_label])
+        chosen += [of_label[i] for i in rng.choice(len(of_label), count // 2, p=weights)]
     lengths = rng.integers(lengths_bp[0], lengths_bp[1] + 1, len(chosen))
     places = [
         (i, int(rng.integers(max(1, len(sources[i].sequence) - length + 1))), int(length))
@@ -95,9 +95,9 @@ def validation_windows(sources: Sequence[Source], length_bp: int, seed: int = 0)
             last = len(source.sequence) - int(SHORTEST_SHARE * length_bp)
             of_group[source.group] += [(i, place) for place in range(0, last + 1, length_bp)]
     places: list[tuple[int, int, int]] = []
-    for _, own in sorted(of_group.items()):
-        chosen = sorted(rng.permutation(len(own))[:MOST_OF_A_GROUP])
-        places += [(*own[k], length_bp) for k in chosen]
+    for _, group_places in sorted(of_group.items()):
+        chosen = sorted(rng.permutation(len(group_places))[:MOST_OF_A_GROUP])
+        places += [(*group_places[k], length_bp) for k in chosen]
     return _cut(sources, places, rng)
 
 

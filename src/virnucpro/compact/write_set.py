@@ -1,7 +1,7 @@
 """Write a trained network as a model set: components, modelset.json, calibrations, and card."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import torch
 
 from virnucpro.compact.card import compact_card
 from virnucpro.compact.frame_pool import Frames
-from virnucpro.compact.stored_set import call_windows, load_set, sequences_auroc
-from virnucpro.compact.train import Network
+from virnucpro.compact.network import Network
+from virnucpro.compact.stored_set import load_set, scored_windows, sequences_auroc
 from virnucpro.compact.windows import Windows, field_weights
 from virnucpro.consensus.calibrator import Calibration, Calibrator
 from virnucpro.files import file_sha256
@@ -21,10 +21,10 @@ from virnucpro.models.component import write_component
 from virnucpro.scoring.classifier import save_classifier
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 from virnucpro.sequences.translation import LONGEST_OPEN_RULE, MIN_RESIDUES
-from virnucpro.training.evaluation import CalledChunk, calibrate, scored_chunks
+from virnucpro.training.evaluation import ScoredChunk, calibrate, call_chunks
 from virnucpro.training.figures import figures, figures_by
-from virnucpro.training.fit_calibration import write_calibration
 from virnucpro.training.measures import auroc
+from virnucpro.training.set_folder import new_set_folder, write_calibration
 
 DNABERT_S, ESM2 = "dnabert_s.safetensors", "esm2.safetensors"
 CLASSIFIER, TOKENIZER = "classifier.safetensors", "tokenizer.json"
@@ -33,55 +33,44 @@ TOKENIZER_SOURCE = "DNABERT-2, zhihan1996/DNABERT-2-117M, Apache-2.0"
 LICENCE = "weights: as this project, see LICENSE; tokenizer.json: Apache-2.0 (DNABERT-2)"
 
 
-@dataclass(frozen=True)
-class Validation:
-    """Windows of one length, none of which training saw, and their frames."""
-
-    windows: Windows
-    frames: Frames
-
-
 def write_set(
     folder: Path,
     chunk_bp: int,
     network: Network,
     refitted: Network,
     tokenizer: Path,
-    validation: dict[int, Validation],
+    validation: dict[int, Frames],
     run: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write a set and its card into a folder, complete at once; return its figures.
+    """Write a set and its card into a folder, which appears when complete; return its figures.
 
     Figures and calibrations come from a network that has not seen the validation sequences. The one
     that stays in the set has: families are few, and each more is a gain on families unseen by both.
 
     Args:
-        folder: of the set; one of that name is replaced.
+        folder: of the set; an older one is replaced.
         chunk_bp: length of the windows that it was trained on.
         network: trained without the validation sequences.
         refitted: trained in the same way with them.
         tokenizer: the tokenizer.json that the DNA was tokenised with.
-        validation: for each length in bp; that of `chunk_bp` calibrates.
+        validation: length in bp -> windows that `network` has not seen; `chunk_bp` calibrates.
         run: how the network was trained, the baselines included.
     """
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    shutil.copyfile(tokenizer, temporary / TOKENIZER)
-    licence = tokenizer.with_name("LICENSE-tokenizer.txt")
-    shutil.copyfile(licence, temporary / licence.name)
-    _write_network(temporary, folder.name, chunk_bp, network)
-    device = next(network.parameters()).device
-    measured, calibrations = _measure(temporary, chunk_bp, validation, device)
-    measured |= {"run": run}
-    _write_network(temporary, folder.name, chunk_bp, refitted)
-    for rule, calibration in calibrations.items():
-        write_calibration(temporary, calibration, chunk_bp, rule)
-    # read again: the calibrations were written into it
-    description = read_model_set(temporary).description | {"measured": measured}
-    write_description(temporary, description)
-    (temporary / "README.md").write_text(compact_card(description))
-    _replace(folder, temporary)
+    with new_set_folder(folder) as temporary:
+        shutil.copyfile(tokenizer, temporary / TOKENIZER)
+        licence = tokenizer.with_name("LICENSE-tokenizer.txt")
+        shutil.copyfile(licence, temporary / licence.name)
+        _write_network(temporary, folder.name, chunk_bp, network)
+        device = next(network.parameters()).device
+        measured, calibrations = _measure(temporary, chunk_bp, validation, device)
+        measured |= {"run": run}
+        _write_network(temporary, folder.name, chunk_bp, refitted)
+        for rule, calibration in calibrations.items():
+            write_calibration(temporary, calibration, chunk_bp, rule)
+        # read again: the calibrations were written into it
+        description = read_model_set(temporary).description | {"measured": measured}
+        write_description(temporary, description)
+        (temporary / "README.md").write_text(compact_card(description))
     return measured
 
 
@@ -95,50 +84,39 @@ def _write_network(folder: Path, name: str, chunk_bp: int, network: Network) -> 
     write_description(folder, _describe(folder, name, chunk_bp, network))
 
 
-def _replace(folder: Path, new: Path) -> None:
-    """Put a folder in the place of another, or of none."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _measure(
-    folder: Path, chunk_bp: int, validation: dict[int, Validation], device: torch.device
+    folder: Path, chunk_bp: int, validation: dict[int, Frames], device: torch.device
 ) -> tuple[dict[str, Any], dict[str, Calibration]]:
     """Return the figures of the set in a folder by length, and a calibration by frame rule."""
     stored = load_set(read_model_set(folder), device)
-    scores = {bp: stored.scores(own.frames) for bp, own in validation.items()}
+    scores = {bp: stored.scores(frames) for bp, frames in validation.items()}
     measured: dict[str, Any] = {"by_length": {}, "by_class": {}, "calibration": {}}
     calibrations: dict[str, Calibration] = {}
     calibrators: dict[str, Calibrator] = {}
     for rule in FRAME_RULES:
-        own = validation[chunk_bp]
-        called = call_windows(own.windows, own.frames, scores[chunk_bp], rule)
-        calibrations[rule] = calibration = calibrate(called, "isotonic")
+        scored = scored_windows(validation[chunk_bp], scores[chunk_bp], rule)
+        calibrations[rule] = calibration = calibrate(scored, "isotonic")
         calibrators[rule] = Calibrator(calibration, None)
         measured["calibration"][rule] = calibration.measured
-        by_class = figures_by(scored_chunks(called, calibrators[rule]), chunk_bp)["class"]
-        measured["by_class"][rule] = {name: asdict(found) for name, found in by_class.items()}
-    for bp, own in validation.items():
+        by_class = figures_by(call_chunks(scored, calibrators[rule]), chunk_bp)["class"]
+        measured["by_class"][rule] = {name: asdict(values) for name, values in by_class.items()}
+    for bp, frames in validation.items():
         measured["by_length"][str(bp)] = {
-            rule: _of_rule(call_windows(own.windows, own.frames, scores[bp], rule), own.windows,
+            rule: _of_rule(scored_windows(frames, scores[bp], rule), frames.windows,
                            calibrators[rule])
             for rule in FRAME_RULES
         }  # fmt: skip
     return measured, calibrations
 
 
-def _of_rule(called: list[CalledChunk], windows: Windows, calibrator: Calibrator) -> dict[str, Any]:
-    chunks = scored_chunks(called, calibrator)
-    # a chunk that is not called stands between both labels
+def _of_rule(scored: list[ScoredChunk], windows: Windows, calibrator: Calibrator) -> dict[str, Any]:
+    chunks = call_chunks(scored, calibrator)
+    # a chunk that is not called ranks between both labels
     delta = np.array([0.0 if chunk.delta is None else chunk.delta for chunk in chunks])
     return asdict(figures(chunks)) | {
         "auroc_every_chunk": auroc(windows.labels, delta),
         "auroc_field": auroc(windows.labels, delta, field_weights(windows)),
-        "auroc_sequences": sequences_auroc(called),
+        "auroc_sequences": sequences_auroc(scored),
     }
 
 
@@ -171,7 +149,6 @@ def _describe(folder: Path, name: str, chunk_bp: int, network: Network) -> dict[
                 "input_width": sum(widths) + COMPOSITION_WIDTH,
             },
         },
-        "thresholds": None,
         "calibration": None,
         "measured": None,
     }

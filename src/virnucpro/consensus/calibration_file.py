@@ -1,6 +1,6 @@
 """Calibration files (docs/model_sets.md): written, and read with every value checked.
 
-A number is a number of JSON, never a text or a truth value. A fault is told with its place, as in
+A number is a JSON number, never a string or a boolean. A fault is reported with its place, as in
 `bins.2.rates.delta: does not rise from -1`.
 """
 
@@ -27,7 +27,7 @@ METHODS: dict[str, type[Temperature] | type[Isotonic]] = {
     "temperature": Temperature,
     "isotonic": Isotonic,
 }
-LARGEST = 1e300  # of a number; JSON has larger integers, which are no float
+LARGEST = 1e300  # of a number; JSON has larger integers, which no float can hold
 
 
 def to_json(calibration: Calibration) -> str:
@@ -68,54 +68,54 @@ def load_calibration(
             f"{path}: cannot be read ({error.strerror or error}). Copy it again, or calibrate the "
             "model set again."
         ) from error
-    if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256.lower():
+    if sha256 and (file_digest := hashlib.sha256(content).hexdigest()) != sha256.lower():
         raise InputError(
-            f"{path}: sha256 is {found[:12]}…, the model set says {sha256[:12]}…. The file is "
-            "damaged or was replaced: copy it again, or calibrate the model set again."
+            f"{path}: sha256 is {file_digest[:12]}…, the model set says {sha256[:12]}…. The "
+            "file is damaged or was replaced: copy it again, or calibrate the model set again."
         )
     try:
-        calibration = _calibration(json.loads(content, parse_constant=_no_number))
+        calibration = _calibration(json.loads(content, parse_constant=_refuse_constant))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: is no calibration of format {FORMAT} ({error}). Copy it again, or calibrate "
-            "the model set again."
+            f"{path}: is not a calibration of format {FORMAT} ({error}). Copy it again, or "
+            "calibrate the model set again."
         ) from error
-    if made_for and (others := _differences(calibration.made_for, made_for)):
+    if made_for and (differences := _differences(calibration.made_for, made_for)):
         raise InputError(
-            f"{path}: was made for {'; '.join(others)}. Calibrate the model set again."
+            f"{path}: was made for {'; '.join(differences)}. Calibrate the model set again."
         )
     return calibration
 
 
-def _differences(found: MadeFor | None, wanted: MadeFor) -> list[str]:
+def _differences(stated: MadeFor | None, wanted: MadeFor) -> list[str]:
     """Return in which points a calibration is for something else."""
-    if found is None:
+    if stated is None:
         return ["no model set that it names"]
-    pairs = [(name, getattr(found, name), getattr(wanted, name))
+    pairs = [(name, getattr(stated, name), getattr(wanted, name))
              for name in ("chunk_bp", "frame_rule", "min_residues")]  # fmt: skip
-    others = [f"{name} {a!a}, the set has {b!a}" for name, a, b in pairs if a != b]
+    differences = [f"{name} {a!a}, the set has {b!a}" for name, a, b in pairs if a != b]
     for role, sha256 in wanted.components.items():
-        if (own := found.components.get(role, "none")) != sha256:
-            others.append(f"another {role} ({own[:12]!a}, the set has {sha256[:12]!a})")
-    return others
+        if (stated_sha256 := stated.components.get(role, "none")) != sha256:
+            differences.append(
+                f"another {role} ({stated_sha256[:12]!a}, the set has {sha256[:12]!a})"
+            )
+    return differences
 
 
 def _calibration(content: Any) -> Calibration:
-    """Return the calibration; ValueError with place and cause where it is none."""
-    _check(isinstance(content, dict), "it", "is no JSON object")
+    """Return the calibration; ValueError with place and cause for anything else."""
+    _check(isinstance(content, dict), "it", "is not a JSON object")
     _check(content.get("format") == FORMAT, "format", f"is {content.get('format')!r}")
-    bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(_list(content, "bins", "bins")))
+    bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(_list("", content, "bins")))
     min_chunks = [b.min_chunks for b in bins]
     _check(min_chunks[:1] == [1] and _rises(min_chunks, strictly=True),
            "bins", f"start at {min_chunks} chunks, not at 1 and then ascending")  # fmt: skip
-    prior, threshold = (_member(content, name, name) for name in ("viral_prior", "threshold"))
+    prior, threshold = (_number("", content, name) for name in ("viral_prior", "threshold"))
     for name, value in (("viral_prior", prior), ("threshold", threshold)):
-        _check(0 < _number(name, value) < 1, name, f"{value} is not between 0 and 1")
+        _check(0 < value < 1, name, f"{content[name]} is not between 0 and 1")
     measured = content.get("measured") or {}
-    _check(isinstance(measured, dict), "measured", "is no JSON object")
-    return Calibration(
-        bins, float(prior), float(threshold), _made_for(content.get("made_for")), measured
-    )
+    _check(isinstance(measured, dict), "measured", "is not a JSON object")
+    return Calibration(bins, prior, threshold, _made_for(content.get("made_for")), measured)
 
 
 def _made_for(entry: Any) -> MadeFor | None:
@@ -123,35 +123,31 @@ def _made_for(entry: Any) -> MadeFor | None:
         return None
     place = "made_for"
     chunk_bp, rule, components = (
-        _member(entry, name, f"{place}.{name}") for name in ("chunk_bp", "frame_rule", "components")
+        _member(place, entry, name) for name in ("chunk_bp", "frame_rule", "components")
     )
-    least = entry.get("min_residues")
-    _check(_is_count(chunk_bp), f"{place}.chunk_bp", "is no whole number from 1 on")
-    _check(isinstance(rule, str), f"{place}.frame_rule", "is no text")
-    _check(least is None or _is_count(least), f"{place}.min_residues",
-           "is no whole number from 1 on")  # fmt: skip
-    _check(isinstance(components, dict), f"{place}.components", "is no JSON object")
+    min_residues = entry.get("min_residues")
+    _check(_is_count(chunk_bp), f"{place}.chunk_bp", "must be an integer >= 1")
+    _check(isinstance(rule, str), f"{place}.frame_rule", "is not a string")
+    _check(min_residues is None or _is_count(min_residues), f"{place}.min_residues",
+           "must be an integer >= 1")  # fmt: skip
+    _check(isinstance(components, dict), f"{place}.components", "is not a JSON object")
     for role, sha256 in components.items():
-        _check(isinstance(sha256, str), f"{place}.components.{role!a}", "is no text")
+        _check(isinstance(sha256, str), f"{place}.components.{role!a}", "is not a string")
     sums = {role: sha256.lower() for role, sha256 in components.items()}
-    return MadeFor(chunk_bp, rule, least, sums)
+    return MadeFor(chunk_bp, rule, min_residues, sums)
 
 
 def _bin(place: str, entry: Any) -> Bin:
-    min_chunks = _member(entry, "min_chunks", f"{place}.min_chunks")
-    _check(_is_count(min_chunks), f"{place}.min_chunks", "is no whole number from 1 on")
-    method = _member(entry, "method", f"{place}.method")
+    min_chunks = _member(place, entry, "min_chunks")
+    _check(_is_count(min_chunks), f"{place}.min_chunks", "must be an integer >= 1")
+    method = _member(place, entry, "method")
     _check(method in tuple(METHODS), f"{place}.method", f"{method!r} is not {' or '.join(METHODS)}")
     curve = _temperature(place, entry) if method == "temperature" else _isotonic(place, entry)
-    rates = _member(entry, "rates", f"{place}.rates")
-    return Bin(min_chunks, curve, _rates(f"{place}.rates", rates))
+    return Bin(min_chunks, curve, _rates(f"{place}.rates", _member(place, entry, "rates")))
 
 
 def _temperature(place: str, entry: Any) -> Curve:
-    temperature, bias = (
-        _number(f"{place}.{name}", _member(entry, name, f"{place}.{name}"))
-        for name in ("temperature", "bias")
-    )
+    temperature, bias = (_number(place, entry, name) for name in ("temperature", "bias"))
     _check(temperature > 0, f"{place}.temperature", f"{temperature} is not above 0")
     return Temperature(temperature, bias)
 
@@ -180,27 +176,34 @@ def _rates(place: str, entry: Any) -> Rates:
     return rates
 
 
-def _member(entry: Any, name: str, place: str) -> Any:
-    """Return a member that must be there."""
-    _check(isinstance(entry, dict), place.rpartition(".")[0] or "it", "is no JSON object")
-    _check(name in entry, place, "is missing")
+def _member(place: str, entry: Any, name: str) -> Any:
+    """Return a member that must be there; `place` of the entry is "" at the top."""
+    _check(isinstance(entry, dict), place or "it", "is not a JSON object")
+    _check(name in entry, _at(place, name), "is missing")
     return entry[name]
 
 
-def _list(entry: Any, name: str, place: str) -> list[Any]:
-    value = _member(entry, name, place)
-    _check(isinstance(value, list), place, "is no list")
+def _at(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _list(place: str, entry: Any, name: str) -> list[Any]:
+    value = _member(place, entry, name)
+    _check(isinstance(value, list), _at(place, name), "is not a list")
     return list(value)
 
 
 def _numbers(place: str, entry: Any, name: str) -> tuple[float, ...]:
-    place = f"{place}.{name}"
-    return tuple(_number(place, value) for value in _list(entry, name, place))
+    return tuple(_as_number(_at(place, name), value) for value in _list(place, entry, name))
 
 
-def _number(place: str, value: Any) -> float:
+def _number(place: str, entry: Any, name: str) -> float:
+    return _as_number(_at(place, name), _member(place, entry, name))
+
+
+def _as_number(place: str, value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    _check(is_number and abs(value) <= LARGEST, place, f"{json.dumps(value)[:40]} is no number")
+    _check(is_number and abs(value) <= LARGEST, place, f"{json.dumps(value)[:40]} is not a number")
     return float(value)
 
 
@@ -209,17 +212,17 @@ def _is_count(value: Any) -> bool:
 
 
 def _rises(numbers: Sequence[float], *, strictly: bool = False) -> bool:
-    """Return whether none is below the one before."""
+    """Return whether each is at least the one before, or with `strictly` above it."""
     in_order: Callable[[float, float], bool] = (
         (lambda a, b: a < b) if strictly else (lambda a, b: a <= b)
     )
     return all(map(in_order, numbers, numbers[1:]))
 
 
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
 
 
-def _check(holds: bool, place: str, fault: str) -> None:
-    if not holds:
+def _check(is_met: bool, place: str, fault: str) -> None:
+    if not is_met:
         raise ValueError(f"{place}: {fault}")

@@ -1,9 +1,9 @@
-"""Scores that mean something: from a margin of scores to a probability, a call and an FDR.
+"""From a margin of scores to a probability, a call and an FDR.
 
 What is calibrated is the delta, -1 to 1, of a sequence: the margin of virus over other, pooled over
 its called chunks (consensus.py). A chunk is calibrated as a sequence of one chunk. Sequences are
 told apart by their number of called chunks, since the same delta means more when it is the mean of
-many. The curve of such a bin gives the log-odds of virus where both kinds are equally frequent:
+many. The curve of such a bin gives the log-odds of virus where both labels are equally frequent:
 
     temperature   ln((1 + delta) / (1 - delta)) / temperature + bias
     isotonic      of the probability that is read off between knots (delta, p_virus)
@@ -17,7 +17,9 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-LARGEST_DELTA = 1 - 1e-6  # float32 scores near 0 and 1 tell no more; the log-odds stay below 14.6
+LARGEST_DELTA = (
+    1 - 1e-6
+)  # float32 scores near 0 and 1 resolve no more; the log-odds stay below 14.6
 
 
 class Verdict(NamedTuple):
@@ -65,7 +67,7 @@ class Rates:
 
     Attributes:
         delta: thresholds, ascending.
-        viral, nonviral: share of each kind at or above them, falling; `nonviral` is never 0.
+        viral, nonviral: share of each label at or above them, falling; `nonviral` is never 0.
     """
 
     delta: tuple[float, ...]
@@ -77,12 +79,12 @@ class Rates:
 
         It does not rise with the threshold: a higher one takes over what a lower one reaches.
         """
-        found, smallest = [], 1.0
+        rates, smallest = [], 1.0
         for viral, nonviral in zip(self.viral, self.nonviral, strict=True):
             false, true = (1 - prior) * nonviral, prior * viral
             smallest = min(smallest, false / (false + true))
-            found.append(smallest)
-        return found
+            rates.append(smallest)
+        return rates
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class MadeFor:
-    """What the scores depend on that a calibration was fitted to; it holds for no others.
+    """What the scores depend on that a calibration was fitted to; it is valid for no others.
 
     Attributes:
         min_residues: of a partial frame; None by the rule `open`.
@@ -117,7 +119,7 @@ class Calibration:
         bins: the first for one chunk, ascending.
         viral_prior: the prior to use when none is given.
         threshold: a sequence is viral from this probability on.
-        made_for: None as long as it is in no model set.
+        made_for: None until it is put into a model set.
         measured: how it was made and what it reaches; not used.
     """
 
@@ -144,18 +146,18 @@ class Calibrator:
         prior = calibration.viral_prior if viral_prior is None else viral_prior
         self._calibration = calibration
         self._shift = logit(prior)
-        self._least = logit(calibration.threshold)
+        self._min_log_odds = logit(calibration.threshold)
         self._fdr = {b.min_chunks: b.rates.fdr(prior) for b in calibration.bins}
 
     def verdict(self, delta: float, num_chunks: int) -> Verdict:
         """Return what a delta pooled over so many chunks says; at the threshold it is virus."""
-        own = self._calibration.bin_of(num_chunks)
-        log_odds = own.curve.log_odds(delta) + self._shift
+        of_size = self._calibration.bin_of(num_chunks)
+        log_odds = of_size.curve.log_odds(delta) + self._shift
         p_virus = sigmoid(log_odds)
-        if log_odds < self._least:
+        if log_odds < self._min_log_odds:
             return Verdict(False, p_virus, None)
-        reached = bisect_right(own.rates.delta, delta) - 1
-        return Verdict(True, p_virus, self._fdr[own.min_chunks][max(0, reached)])
+        reached = bisect_right(of_size.rates.delta, delta) - 1
+        return Verdict(True, p_virus, self._fdr[of_size.min_chunks][max(0, reached)])
 
 
 def delta_log_odds(delta: float) -> float:

@@ -1,6 +1,6 @@
 """The original's classifier, evaluated in numpy: both embeddings of a frame in, P(virus) out.
 
-A set trained by us may take the counts of scoring/composition_features.py behind them.
+A set trained by us may take composition features (composition_features.py) behind them.
 
 Linear -> batch norm with running statistics -> ReLU -> Linear -> softmax; dropout is off.
 Arithmetic is float64 in blocks of a fixed number of rows, so that the float32 scores depend neither
@@ -20,7 +20,7 @@ from virnucpro.errors import InputError
 from virnucpro.files import file_sha256, sort_metadata
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 
-# in the metadata of classifier files, whose sha256 covers it: the name of format 1
+# In the metadata of classifier files; their sha256 covers it, so the old name stays.
 COMPOSITION_KEY = "frame_counts"
 BLOCK_ROWS = 256  # the original's batch
 BATCH_NORM_EPS = 1e-5  # torch's default, which the original keeps
@@ -41,10 +41,10 @@ class Classifier:
     """Weights in float64.
 
     Attributes:
-        hidden_weight: [hidden, dna + protein + counts], batch norm folded in;
+        hidden_weight: [hidden, dna + protein + composition], batch norm folded in;
         hidden_bias: [hidden].
         output_weight: [2, hidden], row 0 other, row 1 virus; output_bias: [2].
-        takes_composition: whether it takes a frame's counts.
+        takes_composition: whether it takes a frame's composition features.
     """
 
     hidden_weight: NDArray[np.float64]
@@ -55,36 +55,34 @@ class Classifier:
 
     @property
     def input_width(self) -> int:
-        """Width of DNA and protein embedding and counts together."""
+        """Width of DNA embedding, protein embedding and composition features together."""
         return self.hidden_weight.shape[1]
 
     def scores(
         self,
         dna: NDArray[np.float32],
         protein: NDArray[np.float32],
-        counts: NDArray[np.float32] | None = None,
+        composition: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Return float32 [n, 2]: probabilities of other and of virus for each frame.
 
         Args:
             dna: float32 [n, dna width], DNABERT-S; protein: float32 [n, protein width], ESM-2.
-            counts: float32 [n, COMPOSITION_WIDTH], for a classifier that takes them.
+            composition: float32 [n, COMPOSITION_WIDTH], for a classifier that takes it.
         """
-        assert self.takes_composition == (counts is not None), (
-            "counts, if and only if it takes them"
-        )
-        inputs = [dna, protein] if counts is None else [dna, protein, counts]
+        assert self.takes_composition == (composition is not None), "if and only if it takes it"
+        inputs = [dna, protein] if composition is None else [dna, protein, composition]
         scores = np.empty((len(dna), 2), np.float32)
         block = np.zeros((BLOCK_ROWS, self.input_width))
         for start in range(0, len(dna), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
-            count = len(dna[rows])
+            num_rows = len(dna[rows])
             # DNA first, as in training; the last block is filled up, never shorter
-            block[:count] = np.concatenate([part[rows] for part in inputs], axis=1)
+            block[:num_rows] = np.concatenate([part[rows] for part in inputs], axis=1)
             hidden = np.maximum(block @ self.hidden_weight.T + self.hidden_bias, 0)
             logits = hidden @ self.output_weight.T + self.output_bias
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-            scores[rows] = (powers / powers.sum(axis=1, keepdims=True))[:count]
+            scores[rows] = (powers / powers.sum(axis=1, keepdims=True))[:num_rows]
         return scores
 
 
@@ -94,26 +92,26 @@ def load_classifier(path: Path, sha256: str | None = None) -> Classifier:
     Raises: InputError for a file that is damaged, another than the model set names, or not an MLP.
     """
     try:
-        found = file_sha256(path)
+        file_digest = file_sha256(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
             "--weights_dir, put the classifier where the tasks look for it."
         ) from error
-    if sha256 not in (None, found):
+    if sha256 not in (None, file_digest):
         raise InputError(
-            f"{path.name}: sha256 is {found[:12]}…, the model set says {sha256[:12]}…. The file is "
-            "damaged or was replaced: copy it again, or rebuild the model set."
+            f"{path.name}: sha256 is {file_digest[:12]}…, the model set says {sha256[:12]}…. The "
+            "file is damaged or was replaced: copy it again, or rebuild the model set."
         )
     try:
         with safe_open(str(path), "numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path.name}: is no readable safetensors file ({error}).") from error
+        raise InputError(f"{path.name}: is not a readable safetensors file ({error}).") from error
     if metadata.get("architecture") != "mlp" or set(tensors) != set(TENSORS):
         raise InputError(
-            f"{path.name}: is no classifier (architecture {metadata.get('architecture')!r}, "
+            f"{path.name}: is not a classifier (architecture {metadata.get('architecture')!r}, "
             f"missing tensors {sorted(set(TENSORS) - set(tensors))}). Give the set's classifier."
         )
     scale = tensors["bn1.weight"] / np.sqrt(tensors["bn1.running_var"] + BATCH_NORM_EPS)

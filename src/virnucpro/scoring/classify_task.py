@@ -1,34 +1,16 @@
 """CLASSIFY: both embeddings of a shard's frames, joined by id, become scores."""
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virnucpro.embeddings.store import Provenance, read_embeddings
 from virnucpro.errors import InputError
 from virnucpro.scoring.classifier import load_classifier
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH, composition_features
+from virnucpro.scoring.joined_embeddings import EmbeddingsFile, join_embeddings
 from virnucpro.scoring.scores_file import write_scores
 from virnucpro.sequences.frames_file import read_frames
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EmbeddingsFile:
-    """An HDF5 of embeddings and the encoder that must have made it.
-
-    Attributes:
-        encoder_sha256: digest of the encoder's component file in the model set; None: any.
-        tokenizer_sha256: likewise of its tokenizer; ESM-2 has none.
-    """
-
-    path: Path
-    encoder_sha256: str | None = None
-    tokenizer_sha256: str | None = None
 
 
 def classify_shard(
@@ -43,104 +25,33 @@ def classify_shard(
     """Write the score table of a shard, in the order of its frame file; return the frame count.
 
     Args:
-        frames: its protein frames; dna_frames: its DNA frames, for a classifier that counts them.
+        frames: its protein frames; dna_frames: its DNA frames, for composition features.
         dna, protein: its embeddings.
         classifier: component file; classifier_sha256: that it must have; None: any.
         out: the table.
-
-    Raises: InputError when an embedding is missing or too many, when an encoder or tokenizer is not
-        the model set's, when two versions of the code made the embeddings, or when the widths do
-        not fit the classifier.
+    Raises: InputError as join_embeddings, and when the widths do not fit the classifier.
     """
-    ids, dna_rows, protein_rows = read_vectors(frames, dna, protein)
+    ids, dna_rows, protein_rows = join_embeddings(frames, dna, protein)
     model = load_classifier(classifier, classifier_sha256)
-    counted = COMPOSITION_WIDTH if model.takes_composition else 0
-    width = dna_rows.shape[1] + protein_rows.shape[1] + counted
+    composition_width = COMPOSITION_WIDTH if model.takes_composition else 0
+    width = dna_rows.shape[1] + protein_rows.shape[1] + composition_width
     if width != model.input_width:
         raise InputError(
             f"{classifier.name}: takes {model.input_width} numbers a frame, but the encoders give "
             f"{dna_rows.shape[1]} + {protein_rows.shape[1]}"
-            + (f", and counts {counted}" if counted else "")
+            + (f", and composition features {composition_width}" if composition_width else "")
             + ". They are of different model sets."
         )
-    counts = _counts(frames, dna_frames) if model.takes_composition else None
-    write_scores(out, ids, model.scores(dna_rows, protein_rows, counts))
+    composition = _composition(frames, dna_frames) if model.takes_composition else None
+    write_scores(out, ids, model.scores(dna_rows, protein_rows, composition))
     return len(ids)
 
 
-def _counts(frames: Path, dna_frames: Path) -> NDArray[np.float32]:
-    """Return the counts of a shard's frames, in the order of the protein file."""
+def _composition(frames: Path, dna_frames: Path) -> NDArray[np.float32]:
+    """Return the composition features of a shard's frames, in the order of the protein file."""
     (ids, protein), (dna_ids, dna) = read_frames(frames), read_frames(dna_frames)
     if dna_ids != ids:
         raise InputError(
             f"{dna_frames.name} and {frames.name} hold different frames. Translate the shard again."
         )
     return composition_features(dna, protein)
-
-
-def read_vectors(
-    frames: Path, dna: EmbeddingsFile, protein: EmbeddingsFile
-) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the ids of a frame file, and both embeddings float32 [n, d] of each, in its order.
-
-    Raises: InputError as classify_shard.
-    """
-    ids, _ = read_frames(frames)
-    dna_rows, dna_origin = _rows_of(ids, frames, dna)
-    protein_rows, protein_origin = _rows_of(ids, frames, protein)
-    _check_same_run(dna, dna_origin, protein, protein_origin)
-    return ids, dna_rows, protein_rows
-
-
-def _rows_of(
-    ids: list[str], frames: Path, source: EmbeddingsFile
-) -> tuple[NDArray[np.float32], Provenance]:
-    """Return the embeddings float32 [n, d] of the frames `ids`, in their order, and the origin."""
-    found, vectors, provenance = read_embeddings(source.path)
-    for part, wanted, used in (
-        ("encoder", source.encoder_sha256, provenance.component_sha256),
-        ("tokenizer", source.tokenizer_sha256, provenance.tokenizer_sha256),
-    ):
-        if wanted not in (None, used):
-            raise InputError(
-                f"{source.path.name}: was made by the {part} {used[:12] or '(none)'}…, the model "
-                f"set has {wanted[:12]}…. Embed the shard again."
-            )
-    if found == ids:
-        return vectors, provenance
-    missing, extra = set(ids) - set(found), set(found) - set(ids)
-    if missing or extra:
-        raise InputError(
-            f"{source.path.name} and {frames.name} hold different frames: {len(missing)} without "
-            f"an embedding ({_some(missing)}), {len(extra)} unknown ({_some(extra)}). "
-            "Embed the shard again."
-        )
-    row = {frame_id: n for n, frame_id in enumerate(found)}
-    return vectors[[row[frame_id] for frame_id in ids]], provenance
-
-
-def _check_same_run(
-    dna: EmbeddingsFile,
-    dna_origin: Provenance,
-    protein: EmbeddingsFile,
-    protein_origin: Provenance,
-) -> None:
-    """Refuse embeddings of two versions of the code; tell of two devices or precisions.
-
-    These differ where --device auto meets nodes with and without a GPU; both are valid vectors.
-    """
-    if dna_origin.library_digest != protein_origin.library_digest:
-        raise InputError(
-            f"{dna.path.name} was made by the library {dna_origin.library_digest[:12]}, "
-            f"{protein.path.name} by {protein_origin.library_digest[:12]}. Embed the shard again."
-        )
-    for key in ("device", "precision", "torch"):
-        values = [origin.numerics.get(key) for origin in (dna_origin, protein_origin)]
-        if values[0] != values[1]:
-            log.info(
-                "%s and %s differ in %s: %s, %s", dna.path.name, protein.path.name, key, *values
-            )
-
-
-def _some(ids: set[str]) -> str:
-    return ", ".join(sorted(ids)[:3]) or "none"

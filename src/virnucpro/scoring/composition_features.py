@@ -1,4 +1,6 @@
-"""Counts of a frame, which a classifier may take beside the embeddings: COMPOSITION_WIDTH numbers.
+"""Composition features of a frame, which a classifier may take beside the embeddings.
+
+COMPOSITION_WIDTH numbers:
 
     64    share of each codon among the frame's codons; A C G T in this order, first base slowest
     64    share of each codon among the frame's codons for the same residue, or stop
@@ -20,7 +22,7 @@ from virnucpro.sequences.translation import STANDARD_CODE
 BASES, RESIDUES = "ACGT", "ACDEFGHIKLMNPQRSTVWY"
 COMPOSITION_WIDTH = 64 + 64 + 256 + 400 + 1
 USUAL_RESIDUES = 100  # where the last number is 0
-BLOCK_FRAMES = 2048  # counted at a time: some 100 MB
+BLOCK_FRAMES = 2048  # at a time: some 100 MB
 
 
 def composition_features(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float32]:
@@ -30,14 +32,14 @@ def composition_features(dna: Sequence[str], protein: Sequence[str]) -> NDArray[
         dna: nucleotides of each frame from its first codon on, upper case.
         protein: residues of each frame, at least one.
     """
-    counts = np.empty((len(dna), COMPOSITION_WIDTH), np.float32)
+    features = np.empty((len(dna), COMPOSITION_WIDTH), np.float32)
     for start in range(0, len(dna), BLOCK_FRAMES):
         rows = slice(start, start + BLOCK_FRAMES)
-        counts[rows] = _counts(dna[rows], protein[rows])
-    return counts
+        features[rows] = _block(dna[rows], protein[rows])
+    return features
 
 
-def _counts(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float64]:
+def _block(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float64]:
     residues = np.array([len(frame) for frame in protein])
     length = np.log(residues / USUAL_RESIDUES)[:, None]
     codons = _shares(dna, BASES, 3, step=3)

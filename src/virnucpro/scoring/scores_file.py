@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virnucpro.errors import InputError
 from virnucpro.files import atomic_write
+from virnucpro.sequences.split_files import read_rows
 
 HEADER = "frame_id\tp_other\tp_virus\n"
 
@@ -30,15 +30,8 @@ def write_scores(path: Path, ids: Sequence[str], scores: NDArray[np.float32]) ->
 
 
 def read_scores(path: Path) -> Iterator[ScoreRow]:
-    """Yield the rows of a table in its order.
+    """Return the rows of a table in its order.
 
-    Raises: InputError for a file that is no score table or is cut short.
+    Raises: InputError for a file that is not a score table or is cut short.
     """
-    with path.open() as table:
-        if table.readline() != HEADER:
-            raise InputError(f"{path.name}: is no score table (first line). Run its shard again.")
-        for number, line in enumerate(table, start=2):
-            fields = line.removesuffix("\n").split("\t")
-            if len(fields) != 3 or not line.endswith("\n"):
-                raise InputError(f"{path.name}, line {number}: is cut short. Run its shard again.")
-            yield ScoreRow(*fields)
+    return map(ScoreRow._make, read_rows(path, HEADER))

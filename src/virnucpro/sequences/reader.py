@@ -33,11 +33,11 @@ DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, OSError)
 
 
 class Record(NamedTuple):
-    """One sequence as it stands in a file.
+    """One sequence as it is in a file.
 
     Attributes:
         name: header up to the first blank, as Biopython's `record.id`; may be empty.
-        sequence: letters in their own case, blanks removed; may be empty.
+        sequence: letters in their case, blanks removed; may be empty.
     """
 
     name: str
@@ -62,7 +62,7 @@ def read_records(source: InputFile) -> Iterator[Record]:
     """Yield the records of one file in file order.
 
     Raises: InputError naming file, record, cause and remedy for a file that is damaged, of another
-        kind, or holds letters that no nucleotide sequence has.
+        kind, or contains letters that no nucleotide sequence has.
     """
     path = source.path
     position, name = 0, ""
@@ -142,10 +142,10 @@ def _text_records(path: Path, kind: str) -> Iterator[tuple[str, str]]:
 def _bam_records(path: Path) -> Iterator[tuple[str, str]]:
     """Yield each read of a BAM once and in its own orientation.
 
-    Secondary and supplementary alignments repeat a read and are passed over; reads of a pair get
-    /1 and /2.
+    Secondary and supplementary alignments repeat a read and are skipped; reads of a pair get /1 and
+    /2.
     """
-    pysam.set_verbosity(0)  # htslib prints its own lines beside our error otherwise
+    pysam.set_verbosity(0)  # otherwise htslib prints lines of its own
     try:
         with pysam.AlignmentFile(str(path), "rb", check_sq=False) as bam:
             for read in bam.fetch(until_eof=True):

@@ -12,6 +12,7 @@ from typing import TextIO
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
 from virnucpro.sequences.reader import InputFile, read_records
+from virnucpro.sequences.split_files import RECORDS_HEADER, SHARDS_HEADER, fasta_entry
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +20,6 @@ logger = logging.getLogger(__name__)
 # bench/results/tokens_per_bp.json: 0.24 (500 bp chunks), 0.33 (300 bp), 0.55 (150 bp reads); with
 # the frame rule longest_open 0.33, 0.40, 0.59.
 TOKENS_PER_BP = 0.3
-LINE_LENGTH = 60  # as Biopython wraps the original's chunk file
-RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\n"
-SHARDS_HEADER = "shard\tchunks\tlength_bp\n"
 
 
 @dataclass
@@ -52,9 +50,8 @@ def split_sample(
     for path in out.glob(f"{sample}.*.chunks.fna"):
         path.unlink()
     counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated)
-    still = repeated_ids(out / f"{sample}.records.tsv")
-    if still:
-        raise InputError(_clash(out / f"{sample}.records.tsv", sample, min(still)))
+    if still_repeated := repeated_ids(out / f"{sample}.records.tsv"):
+        raise InputError(_clash(out / f"{sample}.records.tsv", sample, min(still_repeated)))
     logger.warning(
         "%s: %d sequences shared a name with an earlier one and were renamed NAME_dupN "
         "(first: %s); sequences.tsv has both names",
@@ -93,7 +90,7 @@ def _named_records(
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield (id, name in the file, file name, sequence); ids are names made unique.
 
-    Raises: InputError where two files of mates have unlike numbers of reads.
+    Raises: InputError where two files of mates have different numbers of reads.
     """
     position = 0
     seen: Counter[str] = Counter()
@@ -119,18 +116,18 @@ def _named_records(
 
 
 def _clash(records: Path, sample: str, sequence_id: str) -> str:
-    """Return what to say of sequences that would have one id, numbered or not."""
+    """Return the message about sequences that would have the same id, numbered or not."""
     with records.open() as table:
         rows = [line.split("\t")[:3] for line in table if line.startswith(f"{sequence_id}\t")]
     names = " and ".join(f"{name or 'one without a name'} in {file}" for _, name, file in rows)
     return (
-        f"sample {sample}: two sequences would be called {sequence_id}: {names}. A sequence whose "
-        "name stands there again gets NAME_dupN: rename one of them."
+        f"sample {sample}: two sequences would be called {sequence_id}: {names}. A repeated "
+        "name gets NAME_dupN: rename one of them."
     )
 
 
 class ShardWriter:
-    """Writes chunks to `<sample>.<number>.chunks.fna`, a new file when the token aim is reached."""
+    """Writes chunks to `<sample>.<number>.chunks.fna`, a new file for so many tokens."""
 
     def __init__(self, sample: str, shard_tokens: int, out: Path) -> None:
         """Start `<sample>.shards.tsv`; the first shard begins with the first chunk."""
@@ -172,28 +169,27 @@ class ShardWriter:
         self._manifest.close()
 
 
-def fasta_entry(name: str, sequence: str) -> str:
-    """Return a FASTA entry, wrapped; `sequence` is not empty."""
-    lines = [sequence[i : i + LINE_LENGTH] for i in range(0, len(sequence), LINE_LENGTH)]
-    return f">{name}\n" + "\n".join(lines) + "\n"
-
-
 def repeated_ids(records: Path) -> frozenset[str]:
-    """Return the ids that stand in records.tsv more than once.
+    """Return the ids that are in records.tsv more than once.
 
     Sorts outside the process: 10^8 reads have more names than memory.
     """
-    plain = {**os.environ, "LC_ALL": "C"}
+    environment = {**os.environ, "LC_ALL": "C"}
     # without the header, since a sequence may be named like its column
     cut = subprocess.Popen(
-        ["sed", "1d;s/\t.*//", records], stdout=subprocess.PIPE, text=True, env=plain
+        ["sed", "1d;s/\t.*//", records], stdout=subprocess.PIPE, text=True, env=environment
     )
     sort = subprocess.Popen(
         ["sort", "--buffer-size=256M", "--temporary-directory", str(records.parent)],
-        stdin=cut.stdout, stdout=subprocess.PIPE, text=True, env=plain,
+        stdin=cut.stdout, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     unique = subprocess.run(
-        ["uniq", "-d"], stdin=sort.stdout, stdout=subprocess.PIPE, text=True, env=plain, check=True
+        ["uniq", "-d"],
+        stdin=sort.stdout,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=True,
     )
     for process in (cut, sort):
         if process.wait() != 0:

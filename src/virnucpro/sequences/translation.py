@@ -7,8 +7,8 @@ Every position of a batch starts a codon; every third of them are one frame of e
               M K R * L V A . G * * N E Q I G C W F * ...            * stop, or a codon with a |
               |---|   |-------|     |-------------|                  stretches, up to the next stop
 
-A frame that is one stretch is open. Where a chunk has no open frame, its longest stretch may stand
-in for one (the frame rule `longest_open`). Frames 0..5 are F1, F2, F3, R1, R2, R3.
+A frame that is one stretch is open. Where a chunk has no open frame, its longest stretch may be
+taken instead (the frame rule `longest_open`). Frames 0..5 are F1, F2, F3, R1, R2, R3.
 """
 
 import itertools
@@ -36,7 +36,7 @@ PARTIAL_STATES = PARTIAL + PARTIAL_DROPPED
 
 
 class Frame(NamedTuple):
-    """One reading of a chunk, or a stretch of it, that holds a residue and no stop.
+    """One reading of a chunk, or a stretch of it, that has a residue and no stop.
 
     Attributes:
         id: chunk id and frame name, as the original joins them.
@@ -170,8 +170,8 @@ def translate_chunks(
     results, state_text, done = [], states.tobytes().decode(), 0
     num_frames = np.bincount(stretches.frame[chosen] // 6, minlength=len(chunks))
     for n, count in enumerate(num_frames.tolist()):
-        own = frames[done : done + count]
-        results.append(ChunkFrames(state_text[6 * n : 6 * n + 6], own, spans.get(n)))
+        states_of_chunk = state_text[6 * n : 6 * n + 6]
+        results.append(ChunkFrames(states_of_chunk, frames[done : done + count], spans.get(n)))
         done += count
     return results
 

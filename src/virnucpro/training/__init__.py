@@ -1,1 +1,1 @@
-"""Training of classifiers and of the compact model set."""
+"""Training of classifiers on the embeddings of frozen encoders (--workflow train)."""

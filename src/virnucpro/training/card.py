@@ -8,8 +8,8 @@ from virnucpro.training.figures import Figures
 
 CARD = """# {name}
 
-A classifier trained by `nextflow run . --workflow train` on the vectors of the model set {base},
-whose encoders and tokenizer it uses unchanged; they stay where that set has them.
+A classifier trained by `nextflow run . --workflow train` on the embeddings of the model set
+{base}, whose encoders and tokenizer it uses unchanged; they stay where that set has them.
 
 ## Data
 
@@ -29,7 +29,7 @@ Of the test part, which neither training, choice of the epoch nor calibration sa
 | --- | --- |
 {figures}
 
-| class | chunks | with a frame | AUROC | called right |
+| class | chunks | with a frame | AUROC | accuracy |
 | --- | --- | --- | --- | --- |
 {classes}
 
@@ -45,7 +45,7 @@ not in the other figures.
 Trainer `{trainer}`, seed {seed}, weights by {balance}, {training_frames} frames, torch {torch},
 virnucpro-nf {version}. Licence: {licence}.
 """
-UNCALIBRATED = "None: scores are no probabilities."
+UNCALIBRATED = "None: scores are not probabilities."
 CALIBRATED = """By {method}, on the validation part, of chunks and of stretches of several.
 
 | from so many chunks on | viral | nonviral | calibration error before | after, held out |
@@ -74,9 +74,9 @@ def card(
     rows = [("chunks (viral, nonviral)", f"{total.chunks:,} ({total.viral:,}, {total.nonviral:,})")]
     rows += [(text, _number(getattr(total, name))) for name, text in NAMES.items()]
     classes = [
-        f"| {name} | {own.chunks:,} | {own.called:,} | {_number(own.auroc)} | "
-        f"{_number(own.accuracy)} |"
-        for name, own in test["class"].items()
+        f"| {name} | {of_class.chunks:,} | {of_class.called:,} | {_number(of_class.auroc)} | "
+        f"{_number(of_class.accuracy)} |"
+        for name, of_class in test["class"].items()
     ]
     return CARD.format(
         **{key: value for key, value in training.items() if key != "val"},
@@ -97,9 +97,9 @@ def _calibration_text(calibration: Calibration | None) -> str:
     if calibration is None:
         return UNCALIBRATED
     rows = [
-        f"| {own['min_chunks']} | {own['viral']:,} | {own['nonviral']:,} | "
-        f"{_number(own.get('ece_raw'))} | {_number(own.get('ece_held_out'))} |"
-        for own in calibration.measured["bins"]
+        f"| {entry['min_chunks']} | {entry['viral']:,} | {entry['nonviral']:,} | "
+        f"{_number(entry.get('ece_raw'))} | {_number(entry.get('ece_held_out'))} |"
+        for entry in calibration.measured["bins"]
     ]
     return CALIBRATED.format(method=calibration.measured["method"], rows="\n".join(rows))
 

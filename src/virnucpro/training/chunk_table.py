@@ -6,8 +6,9 @@ from dataclasses import astuple, dataclass, fields
 from itertools import groupby
 from pathlib import Path
 
-from virnucpro.calls.sample_files import embedded_frames, read_rows
 from virnucpro.files import atomic_write
+from virnucpro.sequences.sample_chunks import embedded_frames
+from virnucpro.sequences.split_files import read_rows
 from virnucpro.sequences.translation import PARTIAL_STATES
 
 DROPPED = "dropped"  # instead of a part: the same sequence is on a side that is kept cleaner
@@ -19,7 +20,7 @@ class ChunkRow:
 
     Attributes:
         sequence_id: of the sequence it was cut from; unique within a genome.
-        chunk_id: unique within a genome; shard: the one that holds it.
+        chunk_id: unique within a genome; shard: the one that it is in.
         states: of its six frames (ChunkFrames.states).
         coding: names of the embedded frames that are coding, separated by commas.
         label: "viral" or "nonviral"; kind: the sheet's class.
@@ -73,8 +74,8 @@ def read_chunk_table(path: Path) -> Iterator[ChunkRow]:
 def read_shard_rows(path: Path, parts: Iterable[str]) -> Iterator[tuple[str, list[ChunkRow]]]:
     """Yield each shard with a chunk on one of these sides, and all of its rows."""
     wanted = set(parts)
-    for shard, group in groupby(read_chunk_table(path), lambda row: row.shard):
-        rows = list(group)
+    for shard, shard_rows in groupby(read_chunk_table(path), lambda row: row.shard):
+        rows = list(shard_rows)
         if any(row.part in wanted for row in rows):
             yield shard, rows
 

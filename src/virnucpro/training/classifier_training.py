@@ -1,4 +1,4 @@
-"""Train the classifier on the vectors of frozen encoders: features [F, D] -> other / virus.
+"""Train the classifier on the embeddings of frozen encoders: features [F, D] -> other / virus.
 
 Two recipes. `adamw` is ours; `original` repeats the original's optimiser and schedule. Both keep
 the weights of the best epoch by validation frames, which the original means to do and does not: it
@@ -126,8 +126,8 @@ def train_classifier(
         model.train()
         losses = []
         for rows in _batches(len(labels), recipe.batch):
-            found = F.cross_entropy(model(features[rows]), labels[rows], reduction="none")
-            loss = (weights[rows] * found).mean()
+            entropy = F.cross_entropy(model(features[rows]), labels[rows], reduction="none")
+            loss = (weights[rows] * entropy).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

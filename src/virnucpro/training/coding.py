@@ -2,7 +2,7 @@
 
 The original trained on frames whose protein is part of a /translation of the same record. Here a
 frame is coding when all its codons lie in one exon of a CDS, on its strand and in its phase. That
-is the same but for genes of another genetic code, and for the first codon where it is no ATG.
+is the same but for genes of another genetic code, and for the first codon where it is not ATG.
 """
 
 import io
@@ -49,7 +49,7 @@ def coding_frames(
         states: of its frames (ChunkFrames.states); partial: span of a partial one in the chunk.
         exons: of the sequence, at least those around the chunk.
     """
-    found = []
+    coding = []
     for n, (name, state) in enumerate(zip(FRAME_NAMES, states, strict=True)):
         if state not in EMBEDDED_STATES:
             continue
@@ -69,12 +69,12 @@ def coding_frames(
             and (first - exon.codon_start) % CODON_BP == 0
             for exon in exons
         ):
-            found.append(name)
-    return found
+            coding.append(name)
+    return coding
 
 
 def read_exons(path: Path) -> Exons:
-    """Return the coding exons of a GFF3 or GenBank file, plain or compressed, told by its content.
+    """Return the coding exons of a GFF3 or GenBank file, plain or compressed.
 
     Raises: InputError for another file, a damaged line, and one without any CDS.
     """
@@ -91,7 +91,7 @@ def read_exons(path: Path) -> Exons:
             exons.setdefault((name, place), []).append(exon)
     if not exons:
         raise InputError(
-            f"{path.name}: has no CDS. Give GFF3 or GenBank with coding regions, or leave out its "
+            f"{path.name}: has no CDS. Give GFF3 or GenBank with coding regions, or omit its "
             "genome, which has no coding frame to learn from, or use --training_frames all with an "
             "empty column annotation."
         )
@@ -106,8 +106,8 @@ def exons_near(record: str, span: Span, exons: Exons) -> list[Exon]:
 def annotated_records(exons: Exons) -> dict[str, int]:
     """Return the name of each record with an exon -> where its last exon ends."""
     ends: dict[str, int] = {}
-    for (name, _), own in exons.items():
-        ends[name] = max(ends.get(name, 0), *(exon.end for exon in own))
+    for (name, _), bin_exons in exons.items():
+        ends[name] = max(ends.get(name, 0), *(exon.end for exon in bin_exons))
     return ends
 
 
@@ -117,7 +117,7 @@ def _bins(start: int, end: int) -> range:
 
 def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
     lines = list(itertools.takewhile(lambda line: not line.startswith("##FASTA"), lines))
-    # record -> its length; the line that tells it may stand behind the CDS
+    # record -> its length; the line that has it may come after the CDS
     circular = {
         fields[0]: int(fields[4])
         for fields in (line.split("\t") for line in lines)
@@ -135,12 +135,12 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
         name, _, feature, start, end, _, strand, phase, _ = fields
         if feature != "CDS":
             continue
-        numbers = start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)
-        if not (numbers and strand in ("+", "-") and phase in ("0", "1", "2")):
+        in_order = start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)
+        if not (in_order and strand in ("+", "-") and phase in ("0", "1", "2")):
             raise InputError(
                 f"{path.name}, line {number}: a CDS needs a start from 1 on, an end not before it, "
                 f"strand (+ or -) and phase (0, 1 or 2), this one has {start}, {end}, {strand} and "
-                f"{phase}. Mend the file."
+                f"{phase}. Fix the file."
             )
         begin, stop = int(start) - 1, int(end)
         first = begin + int(phase) if strand == "+" else stop - int(phase)
@@ -151,7 +151,7 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
 def _unrolled(exon: Exon, length: int) -> Iterator[Exon]:
     """Yield the parts of an exon up to the end of its record, and behind the origin.
 
-    GFF3 counts on where a CDS of a circular record crosses its origin.
+    In GFF3 the coordinates of a CDS that crosses the origin of a circular record go on counting.
     """
     if exon.start < length:
         yield exon._replace(end=min(exon.end, length))
@@ -188,17 +188,17 @@ def _location_exons(path: Path, text: str) -> list[Exon]:
     """Return the exons of a CDS: its location, then a line for each qualifier."""
     location, *qualifiers = text.split("\n")
     location = location.replace(" ", "")
-    if ":" in location:  # exons in other records: which codon they leave open is unknown
+    if ":" in location:  # exons in other records: in which phase they end is unknown
         return []
-    # complement() stands around all or, in trans-splicing, around single exons
+    # complement() is around all or, in trans-splicing, around single exons
     whole = location.startswith("complement(") and "complement(" not in location[1:]
     exons: list[tuple[int, int, str]] = []
     for part in re.sub(r"\b(?:join|order)\(", "(", location).split(","):
-        found = RANGE.fullmatch(part.replace("complement(", "").strip("()"))
-        start, end = (int(found[1]) - 1, int(found[2] or found[1])) if found else (0, 0)
+        match = RANGE.fullmatch(part.replace("complement(", "").strip("()"))
+        start, end = (int(match[1]) - 1, int(match[2] or match[1])) if match else (0, 0)
         if not 0 <= start < end:
             raise InputError(
-                f"{path.name}: location {location[:60]} of a CDS is not understood. Mend it, or "
+                f"{path.name}: location {location[:60]} of a CDS is not understood. Fix it, or "
                 "convert the file to GFF3."
             )
         exons.append((start, end, "-" if whole or "complement(" in part else "+"))
@@ -207,7 +207,7 @@ def _location_exons(path: Path, text: str) -> list[Exon]:
     codon_start = next((q for q in qualifiers if q.startswith("/codon_start=")), "/codon_start=1")
     digit = codon_start.split("=")[1].strip(' "')
     if digit not in ("1", "2", "3"):
-        raise InputError(f"{path.name}: {codon_start} of a CDS is not 1, 2 or 3. Mend the file.")
+        raise InputError(f"{path.name}: {codon_start} of a CDS is not 1, 2 or 3. Fix the file.")
     left = int(digit) - 1
     placed = []
     for start, end, strand in exons:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from virnucpro.calls.sample_files import read_rows
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.files import file_sha256
 from virnucpro.scoring.classifier import load_classifier
+from virnucpro.sequences.split_files import read_rows
 from virnucpro.training.curves import Points
-from virnucpro.training.evaluation import calibrate, curve_panels, score_part, scored_chunks
+from virnucpro.training.evaluation import calibrate, call_chunks, curve_panels, score_part
 from virnucpro.training.examples import Vectors
 from virnucpro.training.figures import figures_by
 from virnucpro.training.fit_calibration import Method
@@ -20,7 +20,7 @@ LOSSES = ("train_loss", "val_loss")
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationInputs:
     """What to evaluate.
 
     Attributes:
@@ -40,42 +40,42 @@ class Request:
     method: Method | None
 
 
-def evaluate(request: Request) -> None:
+def evaluate(inputs: EvaluationInputs) -> None:
     """Write the set into a folder of its name.
 
     Raises: InputError as score_part and calibrate.
     """
-    sha256 = file_sha256(request.classifier)
-    classifier = load_classifier(request.classifier, sha256)
+    sha256 = file_sha256(inputs.classifier)
+    classifier = load_classifier(inputs.classifier, sha256)
     val, test = (
-        score_part(request.table, request.vectors, part, classifier) for part in ("val", "test")
+        score_part(inputs.table, inputs.vectors, part, classifier) for part in ("val", "test")
     )
-    calibration = calibrate(val, request.method) if request.method else None
-    raw = {"test": scored_chunks(test, None), "val": scored_chunks(val, None)}
-    chunk_bp = request.base["chunk_bp"]
+    calibration = calibrate(val, inputs.method) if inputs.method else None
+    raw = {"test": call_chunks(test, None), "val": call_chunks(val, None)}
+    chunk_bp = inputs.base["chunk_bp"]
     lines = {"test": raw["test"]}
     measured: ByPart = {}
     if calibration:
         lines = {
             "uncalibrated": raw["test"],
-            "calibrated": scored_chunks(test, Calibrator(calibration, 0.5)),
+            "calibrated": call_chunks(test, Calibrator(calibration, 0.5)),
         }
         measured["test"] = figures_by(lines["calibrated"], chunk_bp)
         raw["test_uncalibrated"] = raw.pop("test")
     measured |= {part: figures_by(chunks, chunk_bp) for part, chunks in raw.items()}
     write_trained_set(
-        Path(request.base["name"]),
+        Path(inputs.base["name"]),
         TrainedSet(
-            request.base,
-            request.classifier,
+            inputs.base,
+            inputs.classifier,
             sha256,
             classifier.input_width,
-            json.loads(request.training.read_text()),
+            json.loads(inputs.training.read_text()),
             calibration,
             measured,
-            curve_panels(lines, _losses(request.history)),
-            request.history,
-            request.split,
+            curve_panels(lines, _losses(inputs.history)),
+            inputs.history,
+            inputs.split,
         ),
     )
 

@@ -1,4 +1,4 @@
-"""What a trained classifier is worth: scores of val and test, calibration, figures, curves."""
+"""How good a trained classifier is: scores of val and test, calibration, figures, curves."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,26 +13,25 @@ from virnucpro.consensus.consensus import ChunkCall, FrameScore, call_chunk, cal
 from virnucpro.scoring.classifier import Classifier
 from virnucpro.training.chunk_table import ChunkRow
 from virnucpro.training.curves import Panel, Points
-from virnucpro.training.examples import Vectors, read_shards
-from virnucpro.training.figures import ScoredChunk, precision_recall, roc
+from virnucpro.training.examples import Vectors, read_labelled_shards
+from virnucpro.training.figures import CalledChunk, precision_recall, roc
 from virnucpro.training.fit_calibration import (
     FIRST_CHUNKS,
-    MIN_OF_EACH_KIND,
     Method,
-    Scored,
+    ScoredSequences,
     fit,
     reliability,
-    scored,
+    scored_sequences,
 )
-from virnucpro.training.genomes import LABELS
+from virnucpro.training.genomes import LABELS, MIN_CALIBRATION_CHUNKS
 
-# Stretches of so many consecutive chunks stand for contigs when calibrating: one for each bin.
+# Stretches of so many consecutive chunks serve as contigs for the calibration: one for each bin.
 CONTIG_CHUNKS = (3, 8)
 
 
 @dataclass(frozen=True)
-class CalledChunk:
-    """A chunk of a side; `scores` of its frames are empty without one."""
+class ScoredChunk:
+    """A chunk of a side; `scores` of its frames, empty without one."""
 
     row: ChunkRow
     scores: list[FrameScore]
@@ -40,38 +39,37 @@ class CalledChunk:
 
 def score_part(
     table: Path, vectors: Vectors, part: str, classifier: Classifier
-) -> list[CalledChunk]:
+) -> list[ScoredChunk]:
     """Return the chunks of a side with the scores that prediction would give them.
 
-    Raises: InputError as read_shards, which knows the encoders, and so the width, by their digests.
+    Raises: InputError as read_labelled_shards, which checks the encoders, and so the width, by
+        their digests.
     """
-    found = []
-    for rows, dna, protein in read_shards(table, vectors, [part]):
+    chunks = []
+    for rows, dna, protein in read_labelled_shards(table, vectors, [part]):
         scores = iter(classifier.scores(dna, protein).tolist() if len(dna) else ())
         for row in rows:
-            found.append(CalledChunk(row, [FrameScore(*next(scores)) for _ in row.frames]))
+            chunks.append(ScoredChunk(row, [FrameScore(*next(scores)) for _ in row.frames]))
         assert next(scores, None) is None
-    return found
+    return chunks
 
 
-def scored_chunks(
-    chunks: Sequence[CalledChunk], calibrator: Calibrator | None
-) -> list[ScoredChunk]:
-    """Return what figures are made of."""
-    return [_scored_chunk(chunk, calibrator) for chunk in chunks]
+def call_chunks(chunks: Sequence[ScoredChunk], calibrator: Calibrator | None) -> list[CalledChunk]:
+    """Return the chunks with their calls, as figures.py takes them."""
+    return [_call(chunk, calibrator) for chunk in chunks]
 
 
-def _scored_chunk(chunk: CalledChunk, calibrator: Calibrator | None) -> ScoredChunk:
+def _call(chunk: ScoredChunk, calibrator: Calibrator | None) -> CalledChunk:
     row = chunk.row
     known = (row.label, row.kind, row.length_bp, row.is_partial)
     if not chunk.scores:
-        return ScoredChunk(*known)
+        return CalledChunk(*known)
     call = call_chunk(chunk.scores, calibrator)
     p_virus = call.verdict.p_virus if call.verdict else (call.delta + 1) / 2
-    return ScoredChunk(*known, call.delta, p_virus, call.is_virus)
+    return CalledChunk(*known, call.delta, p_virus, call.is_virus)
 
 
-def calibrate(val: Sequence[CalledChunk], method: Method) -> Calibration:
+def calibrate(val: Sequence[ScoredChunk], method: Method) -> Calibration:
     """Return the calibration that fits the chunks of val and stretches of several.
 
     Raises: InputError when they are too few, or their scores do not rise with the label.
@@ -79,7 +77,7 @@ def calibrate(val: Sequence[CalledChunk], method: Method) -> Calibration:
     return fit(calibration_sequences(val), method)
 
 
-def calibration_sequences(chunks: Sequence[CalledChunk]) -> Scored:
+def calibration_sequences(chunks: Sequence[ScoredChunk]) -> ScoredSequences:
     """Return each called chunk, and stretches of CONTIG_CHUNKS chunks, as sequences."""
     delta, labels, num_chunks, groups = [], [], [], []
     for label, group, calls in _stretches(chunks):
@@ -89,17 +87,21 @@ def calibration_sequences(chunks: Sequence[CalledChunk]) -> Scored:
         num_chunks.append(len(calls))
         groups.append(group)
     _, numbers = np.unique(groups, return_inverse=True)
-    sequences = scored(np.array(delta), np.array(labels), np.array(num_chunks), numbers)
+    sequences = scored_sequences(np.array(delta), np.array(labels), np.array(num_chunks), numbers)
     bins = np.searchsorted(FIRST_CHUNKS, sequences.num_chunks, side="right")
-    full = [b for b in np.unique(bins) if sequences.only(bins == b).fewest() >= MIN_OF_EACH_KIND]
+    full = [
+        b
+        for b in np.unique(bins)
+        if sequences.only(bins == b).num_of_rarer_label() >= MIN_CALIBRATION_CHUNKS
+    ]
     # stretches of a bin that is too small would count their chunks a second time in the one below
     return sequences.only((bins == 1) | np.isin(bins, full))
 
 
-def _stretches(chunks: Sequence[CalledChunk]) -> Iterator[tuple[str, str, list[ChunkCall]]]:
+def _stretches(chunks: Sequence[ScoredChunk]) -> Iterator[tuple[str, str, list[ChunkCall]]]:
     """Yield label, group and calls of stretches with a called chunk, which do not overlap."""
-    for _, own in groupby(chunks, lambda chunk: (chunk.row.genome, chunk.row.sequence_id)):
-        record = list(own)
+    for _, group in groupby(chunks, lambda chunk: (chunk.row.genome, chunk.row.sequence_id)):
+        record = list(group)
         row = record[0].row
         for size in (1, *CONTIG_CHUNKS):
             for start in range(0, len(record), size):
@@ -109,7 +111,7 @@ def _stretches(chunks: Sequence[CalledChunk]) -> Iterator[tuple[str, str, list[C
                     yield row.label, row.group, calls
 
 
-def curve_panels(parts: dict[str, list[ScoredChunk]], history: dict[str, Points]) -> list[Panel]:
+def curve_panels(parts: dict[str, list[CalledChunk]], history: dict[str, Points]) -> list[Panel]:
     """Return ROC, precision over recall, reliability and the losses over epochs.
 
     Args:
@@ -132,7 +134,7 @@ def curve_panels(parts: dict[str, list[ScoredChunk]], history: dict[str, Points]
         Panel(
             "Reliability", "p_virus", "share that is viral",
             {name: [(row["p_virus"], row["viral"])
-                    for row in reliability(p_virus, scored(delta, labels))[0]]
+                    for row in reliability(p_virus, scored_sequences(delta, labels))[0]]
              for name, (labels, delta, p_virus) in called.items()},
             diagonal=True,
         ),
@@ -141,14 +143,14 @@ def curve_panels(parts: dict[str, list[ScoredChunk]], history: dict[str, Points]
 
 
 def _called(
-    chunks: Sequence[ScoredChunk],
+    chunks: Sequence[CalledChunk],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return labels, delta and p_virus of the chunks with a frame."""
-    own = [chunk for chunk in chunks if chunk.delta is not None]
+    called = [chunk for chunk in chunks if chunk.delta is not None]
     return (
-        np.array([LABELS[chunk.label] for chunk in own], np.int64),
-        np.array([chunk.delta for chunk in own], np.float64),
-        np.array([chunk.p_virus for chunk in own], np.float64),
+        np.array([LABELS[chunk.label] for chunk in called], np.int64),
+        np.array([chunk.delta for chunk in called], np.float64),
+        np.array([chunk.p_virus for chunk in called], np.float64),
     )
 
 

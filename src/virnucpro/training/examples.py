@@ -1,4 +1,4 @@
-"""The vectors of frames to train on, shard by shard, with what is known of their chunks."""
+"""The embeddings of frames to train on, shard by shard, with what is known of their chunks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virnucpro.errors import InputError
-from virnucpro.scoring.classify_task import EmbeddingsFile, read_vectors
+from virnucpro.scoring.joined_embeddings import EmbeddingsFile, join_embeddings
 from virnucpro.training.chunk_table import ChunkRow, read_shard_rows
 from virnucpro.training.genomes import LABELS
 
@@ -17,10 +17,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Vectors:
-    """Where the vectors of shards lie, and what must have made them.
+    """Where the embeddings of shards are, and what must have made them.
 
     Attributes:
-        folder: holds SHARD.frames.faa, SHARD.dnabert_s.h5 and SHARD.esm2.h5.
+        folder: of SHARD.frames.faa, SHARD.dnabert_s.h5 and SHARD.esm2.h5.
         dnabert_s_sha256, tokenizer_sha256, esm2_sha256: of the model set's components; None: any.
     """
 
@@ -50,40 +50,40 @@ class Examples:
         return np.array([LABELS[row.label] for row in self.rows], np.int64)
 
 
-def read_shards(
+def read_labelled_shards(
     table: Path, vectors: Vectors, parts: Sequence[str]
 ) -> Iterator[tuple[list[ChunkRow], Floats, Floats]]:
-    """Yield for each shard the chunks on these sides, and both vectors of their frames, in order.
+    """Yield for each shard the chunks on these sides, and both embeddings of their frames in order.
 
     Args:
         table: of the chunks (chunk_table.py).
-        vectors: of at least the shards with a frame on these sides.
+        vectors: at least those of the shards with a frame on these sides.
         parts: any of "train", "val", "test".
-    Raises: InputError for a shard without its vectors, or whose frames are others than its chunks'.
+    Raises: InputError for a shard without its vectors, or whose frames are not those of its chunks.
     """
     for shard, rows in read_shard_rows(table, parts):
         ids = [frame for row in rows for frame in row.frames]
-        own = [row for row in rows if row.part in parts]
-        if not any(row.frames for row in own):
-            yield own, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
+        part_rows = [row for row in rows if row.part in parts]
+        if not any(row.frames for row in part_rows):
+            yield part_rows, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
             continue
         frames = vectors.folder / f"{shard}.frames.faa"
         dna = vectors.folder / f"{shard}.dnabert_s.h5"
         protein = vectors.folder / f"{shard}.esm2.h5"
         if missing := [path.name for path in (frames, dna, protein) if not path.exists()]:
             raise InputError(f"shard {shard}: {', '.join(missing)} is missing. Resume the run.")
-        found, dna_rows, protein_rows = read_vectors(
+        frame_ids, dna_rows, protein_rows = join_embeddings(
             frames,
             EmbeddingsFile(dna, vectors.dnabert_s_sha256, vectors.tokenizer_sha256),
             EmbeddingsFile(protein, vectors.esm2_sha256),
         )
-        if found != ids:
+        if frame_ids != ids:
             raise InputError(
-                f"shard {shard}: {frames.name} has {len(found)} frames, its chunks have "
-                f"{len(ids)}, or others. Run the shard again."
+                f"shard {shard}: {frames.name} has {len(frame_ids)} frames, its chunks have "
+                f"{len(ids)}, or different ones. Run the shard again."
             )
         keep = np.repeat([row.part in parts for row in rows], [len(row.frames) for row in rows])
-        yield own, dna_rows[keep], protein_rows[keep]
+        yield part_rows, dna_rows[keep], protein_rows[keep]
 
 
 def read_examples(
@@ -92,30 +92,29 @@ def read_examples(
     """Return the frames of one side.
 
     Args:
-        table, vectors: as read_shards.
+        table, vectors: as read_labelled_shards.
         part: "train" or "val".
-        coding_only: leave out frames that are not coding.
-    Raises: InputError as read_shards, and when a label is left without a frame.
+        coding_only: omit frames that are not coding.
+    Raises: InputError as read_labelled_shards, and when a label is left without a frame.
     """
     features: list[Floats] = []
     chunk: list[int] = []
     kept_rows: list[ChunkRow] = []
-    for rows, dna, protein in read_shards(table, vectors, [part]):
+    for rows, dna, protein in read_labelled_shards(table, vectors, [part]):
         keep = []
         for row in rows:
             coding = {row.chunk_id + name for name in row.coding.split(",")}
-            own = [not coding_only or frame in coding for frame in row.frames]
-            if any(own):
-                chunk += [len(kept_rows)] * sum(own)
+            keep_of_row = [not coding_only or frame in coding for frame in row.frames]
+            if any(keep_of_row):
+                chunk += [len(kept_rows)] * sum(keep_of_row)
                 kept_rows.append(row)
-            keep += own
+            keep += keep_of_row
         if any(keep):
             features.append(np.concatenate((dna[keep], protein[keep]), axis=1))
-    lacking = sorted(LABELS.keys() - {row.label for row in kept_rows})
-    if lacking:
+    if missing := sorted(LABELS.keys() - {row.label for row in kept_rows}):
         which = "coding frame" if coding_only else "frame"
         raise InputError(
-            f"{part}: no {' and no '.join(lacking)} {which}. Give more genomes"
+            f"{part}: no {' and no '.join(missing)} {which}. Give more genomes"
             + (", annotations that fit them, or --training_frames all." if coding_only else ".")
         )
     return Examples(np.concatenate(features), np.array(chunk, np.int64), kept_rows)

@@ -1,12 +1,12 @@
-"""Figures of scored chunks: how well both labels are told apart, in all and by class and length."""
+"""Figures of called chunks: how well both labels are told apart, in all and by class and length."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virnucpro.training.fit_calibration import reliability, scored
+from virnucpro.training.fit_calibration import reliability, scored_sequences
 from virnucpro.training.genomes import LABELS
 from virnucpro.training.measures import auroc
 
@@ -15,8 +15,8 @@ LENGTH_STEP_BP = 100
 
 
 @dataclass(frozen=True)
-class ScoredChunk:
-    """A chunk of the test part.
+class CalledChunk:
+    """A chunk of a known label and what it was called.
 
     Attributes:
         delta: its largest p_virus less its largest p_other; None without a frame.
@@ -58,7 +58,7 @@ class Figures:
     ece: float | None
 
 
-def figures_by(chunks: list[ScoredChunk], chunk_bp: int) -> dict[str, dict[str, Figures]]:
+def figures_by(chunks: list[CalledChunk], chunk_bp: int) -> dict[str, dict[str, Figures]]:
     """Return figures of all chunks, then by class, length and kind of frame.
 
     A class has one label as a rule: its AUROC and AUPRC are against all chunks of the other label.
@@ -82,7 +82,7 @@ def length_range(length_bp: int, chunk_bp: int) -> str:
     return f"{start}-{min(start + LENGTH_STEP_BP, chunk_bp) - 1}"
 
 
-def figures(chunks: Iterable[ScoredChunk]) -> Figures:
+def figures(chunks: Iterable[CalledChunk]) -> Figures:
     """Return the figures of chunks."""
     chunks = list(chunks)
     is_viral = [chunk.label == "viral" for chunk in chunks]
@@ -103,7 +103,7 @@ def figures(chunks: Iterable[ScoredChunk]) -> Figures:
         accuracy=_mean(right),
         sensitivity=_mean(right[labels == 1]),
         specificity=_mean(right[labels == 0]),
-        ece=reliability(p_virus, scored(delta, labels))[1] if both else None,
+        ece=reliability(p_virus, scored_sequences(delta, labels))[1] if both else None,
     )
 
 
@@ -135,8 +135,8 @@ def _counts_above(labels: NDArray[np.int64], scores: Floats) -> tuple[Floats, Fl
     return falling[last_of_ties], true, last_of_ties + 1 - true
 
 
-def _by(chunks: list[ScoredChunk], key: Callable[[ScoredChunk], str]) -> dict[str, Figures]:
-    groups: dict[str, list[ScoredChunk]] = {}
+def _by(chunks: list[CalledChunk], key: Callable[[CalledChunk], str]) -> dict[str, Figures]:
+    groups: dict[str, list[CalledChunk]] = {}
     for chunk in chunks:
         groups.setdefault(key(chunk), []).append(chunk)
     return {name: figures(groups[name]) for name in sorted(groups, key=_natural)}
@@ -147,15 +147,15 @@ def _natural(name: str) -> tuple[int, str]:
     return (int(first) if first.isdigit() else 0, name)
 
 
-def _of_classes(chunks: list[ScoredChunk]) -> dict[str, Figures]:
-    own = _by(chunks, lambda chunk: chunk.kind)
-    for name, found in own.items():
-        if found.viral and found.nonviral:
+def _of_classes(chunks: list[CalledChunk]) -> dict[str, Figures]:
+    by_class = _by(chunks, lambda chunk: chunk.kind)
+    for name, of_class in by_class.items():
+        if of_class.viral and of_class.nonviral:
             continue
-        other = "nonviral" if found.viral else "viral"
+        other = "nonviral" if of_class.viral else "viral"
         against = figures(c for c in chunks if c.kind == name or c.label == other)
-        own[name] = Figures(**(vars(found) | {"auroc": against.auroc, "auprc": against.auprc}))
-    return own
+        by_class[name] = replace(of_class, auroc=against.auroc, auprc=against.auprc)
+    return by_class
 
 
 def _mean(values: NDArray[np.bool_]) -> float | None:

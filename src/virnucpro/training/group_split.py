@@ -1,7 +1,7 @@
 """Which genomes train the classifier, which choose its best epoch, and which test it.
 
-Groups (genera, clusters) are never cut. Each kind of sequence is split by itself, so that all of
-them are on all sides where they have groups enough; sizes are numbers of chunks with a frame.
+Groups (genera, clusters) are never cut. Each class is split by itself, so that all of them are on
+all sides where they have enough groups; sizes are numbers of chunks with a frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from virnucpro.errors import InputError
 from virnucpro.training.genomes import LABELS, PARTS, Genome
 
 SHARES = {"test": 0.1, "val": 0.1}  # of the chunks; the rest trains
-MIN_GROUPS = 3  # of a kind, to have one on each side
+MIN_GROUPS = 3  # of a class, to have one on each side
 
 
 def split_genomes(
@@ -35,10 +35,10 @@ def split_genomes(
     for genome in genomes:
         chunks = num_chunks[genome.id]
         sizes[genome.group] = sizes.get(genome.group, 0) + chunks
-        own = weights.setdefault(genome.group, {})
-        own[genome.label, genome.kind] = own.get((genome.label, genome.kind), 0) + chunks
+        kinds = weights.setdefault(genome.group, {})
+        kinds[genome.label, genome.kind] = kinds.get((genome.label, genome.kind), 0) + chunks
     strata: dict[tuple[str, str], list[str]] = {}
-    for group in sorted(weights):  # a group of several kinds counts as the one it has most of
+    for group in sorted(weights):  # a group of several classes counts as the one it has most of
         stratum = max(sorted(weights[group]), key=lambda pair: weights[group][pair])
         strata.setdefault(stratum, []).append(group)
 
@@ -46,9 +46,9 @@ def split_genomes(
     rng = np.random.default_rng(seed)
     for groups in _joined(strata, fixed):
         parts |= _draw(groups, sizes, {g: fixed[g] for g in groups if g in fixed}, rng)
-    found = {genome.id: parts[genome.group] for genome in genomes}
-    _check_both_labels(genomes, num_chunks, found)
-    return found
+    part_of = {genome.id: parts[genome.group] for genome in genomes}
+    _check_both_labels(genomes, num_chunks, part_of)
+    return part_of
 
 
 def _fixed_groups(genomes: Sequence[Genome]) -> dict[str, str]:
@@ -57,17 +57,17 @@ def _fixed_groups(genomes: Sequence[Genome]) -> dict[str, str]:
     for genome in genomes:
         if genome.part:
             sides.setdefault(genome.group, {}).setdefault(genome.part, genome.id)
-    torn = [
-        f"group {group}: " + ", ".join(f"{name} is in {part}" for part, name in own.items())
-        for group, own in sides.items()
-        if len(own) > 1
+    on_two_sides = [
+        f"group {group}: " + ", ".join(f"{name} is in {part}" for part, name in of_group.items())
+        for group, of_group in sides.items()
+        if len(of_group) > 1
     ]
-    if torn:
+    if on_two_sides:
         raise InputError(
-            f"the column split puts a group on two sides: {'; '.join(torn)}. Genomes of one group "
-            "are relatives: put them on one side."
+            f"the column split puts a group on two sides: {'; '.join(on_two_sides)}. Genomes of "
+            "one group are relatives: put them on one side."
         )
-    return {group: next(iter(own)) for group, own in sides.items()}
+    return {group: next(iter(of_group)) for group, of_group in sides.items()}
 
 
 def _joined(
@@ -76,9 +76,9 @@ def _joined(
     """Return the groups of each stratum; of each label, those with few groups are joined."""
     joined: list[list[str]] = []
     for label in LABELS:
-        own = [groups for (of, _), groups in sorted(strata.items()) if of == label]
-        small = [g for g in own if len([x for x in g if x not in fixed]) < MIN_GROUPS]
-        joined += [groups for groups in own if groups not in small]
+        of_label = [groups for (of, _), groups in sorted(strata.items()) if of == label]
+        small = [g for g in of_label if len([x for x in g if x not in fixed]) < MIN_GROUPS]
+        joined += [groups for groups in of_label if groups not in small]
         joined.append(sorted(group for groups in small for group in groups))
     return joined
 
@@ -114,13 +114,13 @@ def _draw(
 def _check_both_labels(
     genomes: Sequence[Genome], num_chunks: Mapping[str, int], parts: Mapping[str, str]
 ) -> None:
-    found = {(parts[g.id], g.label) for g in genomes if num_chunks[g.id]}
-    lacking = [f"{part} has no {label} genome" for part in PARTS for label in LABELS
-               if (part, label) not in found]  # fmt: skip
-    if lacking:
+    present = {(parts[g.id], g.label) for g in genomes if num_chunks[g.id]}
+    missing = [f"{part} has no {label} genome" for part in PARTS for label in LABELS
+               if (part, label) not in present]  # fmt: skip
+    if missing:
         groups = {label: len({g.group for g in genomes if g.label == label}) for label in LABELS}
         raise InputError(
-            f"the split by groups: {', '.join(lacking)} with a frame to score, of "
+            f"the split by groups: {', '.join(missing)} with a frame to score, of "
             f"{groups['viral']} viral and {groups['nonviral']} nonviral groups. Give genomes of "
             "more groups, at least three of each label, or set the column split."
         )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro.errors import InputError
-from virnucpro.sequences.translation import COMPLEMENT, EMBEDDED_STATES
+from virnucpro.sequences.sample_chunks import SplitSequence
+from virnucpro.sequences.translation import COMPLEMENT, Span
 from virnucpro.training.chunk_table import DROPPED, ChunkRow, write_chunk_table, write_table
 from virnucpro.training.coding import (
     Exons,
@@ -18,11 +19,11 @@ from virnucpro.training.coding import (
     read_exons,
 )
 from virnucpro.training.genomes import (
+    LABELS,
     PARTS,
     Genome,
-    GenomeChunk,
-    read_genome_chunks,
     read_genome_records,
+    read_genome_sequences,
 )
 from virnucpro.training.group_split import split_genomes
 
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Request:
+class PreparationInputs:
     """What to prepare.
 
     Attributes:
@@ -54,8 +55,8 @@ class Request:
     min_val_chunks: int = 0
 
 
-def prepare(request: Request, chunk_table: Path, split_table: Path) -> dict[str, str]:
-    """Write the table of chunks and that of genomes; return genome id -> part.
+def prepare(inputs: PreparationInputs, chunk_table: Path, split_table: Path) -> None:
+    """Write the table of chunks and that of genomes.
 
     A chunk whose sequence, on either strand, is on a cleaner side too (test before val before
     train) is dropped from the other one. Rows come in the order of the sheet, then of the files.
@@ -63,41 +64,40 @@ def prepare(request: Request, chunk_table: Path, split_table: Path) -> dict[str,
     Raises: InputError for a genome without its files, an annotation of other sequences, a split
         that leaves a side without a label, and a val part too small to calibrate with.
     """
-    genomes = request.genomes
+    genomes = inputs.genomes
     digests, num_with_frame = {}, {}
     for genome in genomes:
-        chunks = [(strandless_digest(c.sequence), _has_frame(c)) for c in _chunks(request, genome)]
+        chunks = [
+            (strandless_digest(chunk.sequence), bool(chunk.frame_ids))
+            for sequence in _sequences(inputs, genome)
+            for chunk in sequence.chunks
+        ]
         digests[genome.id] = [digest for digest, _ in chunks]
         num_with_frame[genome.id] = sum(has_frame for _, has_frame in chunks)
-    parts = split_genomes(genomes, num_with_frame, request.seed)
+    parts = split_genomes(genomes, num_with_frame, inputs.seed)
     side_of = _sides(digests, parts)
     counts: dict[str, Counter[str]] = {g.id: Counter() for g in genomes}
-    write_chunk_table(chunk_table, _rows(request, digests, parts, side_of, counts))
-    _check_val(genomes, parts, counts, request.min_val_chunks)
+    write_chunk_table(chunk_table, _rows(inputs, digests, parts, side_of, counts))
+    _check_val(genomes, parts, counts, inputs.min_val_chunks)
     write_table(split_table, SPLIT_HEADER, (
         (g.id, g.label, g.kind, g.group, parts[g.id], *(counts[g.id][key] for key in
          ("chunks", "with_frames", "dropped", "frames", "coding")))
         for g in genomes
     ))  # fmt: skip
-    _tell(genomes, parts, counts)
-    return parts
+    _log_parts(genomes, parts, counts)
 
 
-def _chunks(request: Request, genome: Genome) -> Iterator[GenomeChunk]:
-    return read_genome_chunks(genome.id, request.folder, request.chunk_bp)
-
-
-def _has_frame(chunk: GenomeChunk) -> bool:
-    return any(state in EMBEDDED_STATES for state in chunk.states)
+def _sequences(inputs: PreparationInputs, genome: Genome) -> Iterator[SplitSequence]:
+    return read_genome_sequences(genome.id, inputs.folder, inputs.chunk_bp)
 
 
 def _sides(digests: Mapping[str, list[bytes]], parts: Mapping[str, str]) -> dict[bytes, str]:
     """Return digest of a sequence -> the side that keeps it, for those of test and val."""
     side_of: dict[bytes, str] = {}
     for part in CLEANEST_FIRST[:-1]:
-        for genome_id, own in digests.items():
+        for genome_id, genome_digests in digests.items():
             if parts[genome_id] == part:
-                for digest in own:
+                for digest in genome_digests:
                     side_of.setdefault(digest, part)
     return side_of
 
@@ -110,40 +110,46 @@ def strandless_digest(sequence: str) -> bytes:
 
 
 def _rows(
-    request: Request,
+    inputs: PreparationInputs,
     digests: Mapping[str, list[bytes]],
     parts: Mapping[str, str],
     side_of: Mapping[bytes, str],
     counts: Mapping[str, Counter[str]],
 ) -> Iterator[ChunkRow]:
-    """Yield the rows of the chunk table, and count what they hold."""
-    for genome in request.genomes:
-        exons = genome_exons(request, genome)
-        part, own = parts[genome.id], counts[genome.id]
-        for chunk, digest in zip(_chunks(request, genome), digests[genome.id], strict=True):
-            coding = _coding(chunk, exons)
+    """Yield the rows of the chunk table, and count what they contain."""
+    for genome in inputs.genomes:
+        exons = genome_exons(inputs, genome)
+        part, genome_counts = parts[genome.id], counts[genome.id]
+        chunks = (
+            (sequence.record, chunk, Span(*place))
+            for sequence in _sequences(inputs, genome)
+            for chunk, place in zip(sequence.chunks, sequence.coordinates, strict=True)
+        )
+        for (record, chunk, span), digest in zip(chunks, digests[genome.id], strict=True):
+            near = exons_near(record.name, span, exons)
+            coding = coding_frames(span, chunk.states, chunk.partial, near)
             kept = side_of.get(digest, part) == part
             row = ChunkRow(
-                genome.id, chunk.sequence_id, chunk.id, chunk.shard, len(chunk.sequence),
+                genome.id, record.sequence_id, chunk.id, chunk.shard, len(chunk.sequence),
                 chunk.states, ",".join(coding), genome.label, genome.kind, genome.group,
                 part if kept else DROPPED,
             )  # fmt: skip
-            own["chunks"] += 1
-            own["dropped"] += not kept
+            genome_counts["chunks"] += 1
+            genome_counts["dropped"] += not kept
             if kept:
-                own["with_frames"] += _has_frame(chunk)
-                own["frames"] += len(row.frames)
-                own["coding"] += len(coding)
+                genome_counts["with_frames"] += bool(row.frames)
+                genome_counts["frames"] += len(row.frames)
+                genome_counts["coding"] += len(coding)
             yield row
 
 
-def genome_exons(request: Request, genome: Genome) -> Exons:
+def genome_exons(inputs: PreparationInputs, genome: Genome) -> Exons:
     """Return the exons of a genome; {} without an annotation."""
     if not genome.annotation:
         return {}
-    exons = read_exons(request.annotations / genome.annotation)
+    exons = read_exons(inputs.annotations / genome.annotation)
     last_ends = annotated_records(exons)
-    records = list(read_genome_records(genome.id, request.folder))
+    records = list(read_genome_records(genome.id, inputs.folder))
     names = Counter(record.name for record in records)
     if not last_ends.keys() & names.keys():
         raise InputError(
@@ -161,7 +167,7 @@ def genome_exons(request: Request, genome: Genome) -> Exons:
         if end and names[record.name] > 1:
             raise InputError(
                 f"genome {genome.id}: {names[record.name]} of its sequences are named "
-                f"{record.name}, so that {genome.annotation} does not tell which has the CDS. "
+                f"{record.name}, so that {genome.annotation} does not say which has the CDS. "
                 "Give each its own name, in both files."
             )
     if without := [name for name in names if name not in last_ends]:
@@ -169,42 +175,37 @@ def genome_exons(request: Request, genome: Genome) -> Exons:
     return exons
 
 
-def _coding(chunk: GenomeChunk, exons: Exons) -> Sequence[str]:
-    near = exons_near(chunk.record, chunk.span, exons)
-    return coding_frames(chunk.span, chunk.states, chunk.partial, near) if near else ()
-
-
 def _check_val(
     genomes: Sequence[Genome],
     parts: Mapping[str, str],
     counts: Mapping[str, Counter[str]],
-    least: int,
+    min_chunks: int,
 ) -> None:
     """Refuse a val part that no calibration can be fitted to, before anything is trained."""
     val = [g for g in genomes if parts[g.id] == "val" and counts[g.id]["with_frames"]]
-    for label in ("viral", "nonviral"):
-        own = [g for g in val if g.label == label]
-        chunks = sum(counts[g.id]["with_frames"] for g in own)
-        groups = len({g.group for g in own})
-        if least and (chunks < least or groups < 2):
+    for label in sorted(LABELS, reverse=True):
+        of_label = [g for g in val if g.label == label]
+        num_chunks = sum(counts[g.id]["with_frames"] for g in of_label)
+        num_groups = len({g.group for g in of_label})
+        if min_chunks and (num_chunks < min_chunks or num_groups < 2):
             raise InputError(
-                f"the val part has {chunks} {label} chunks with a frame, of {groups} groups; a "
-                f"calibration needs {least}, of two groups. Give more genomes, put more into val "
-                "by the column split, or use --calibrate none."
+                f"the val part has {num_chunks} {label} chunks with a frame, of {num_groups} "
+                f"groups; a calibration needs {min_chunks}, of two groups. Give more genomes, put "
+                "more into val by the column split, or use --calibrate none."
             )
 
 
-def _tell(
+def _log_parts(
     genomes: Sequence[Genome], parts: Mapping[str, str], counts: Mapping[str, Counter[str]]
 ) -> None:
     for part in PARTS:
-        own = [g for g in genomes if parts[g.id] == part]
-        total = sum((counts[g.id] for g in own), Counter[str]())
+        members = [g for g in genomes if parts[g.id] == part]
+        total = sum((counts[g.id] for g in members), Counter[str]())
         log.info(
             "%s: %d genomes of %d groups, %d chunks, %d of them with a frame, %d dropped since "
             "val or test has them",
-            part, len(own), len({g.group for g in own}), total["chunks"], total["with_frames"],
-            total["dropped"],
+            part, len(members), len({g.group for g in members}), total["chunks"],
+            total["with_frames"], total["dropped"],
         )  # fmt: skip
 
 

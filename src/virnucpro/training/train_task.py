@@ -17,16 +17,16 @@ HISTORY_HEADER = tuple(field.name for field in fields(Epoch))
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainingInputs:
     """What to train.
 
     Attributes:
         table: of the chunks; vectors: of the shards of train and val.
-        trainer: name of a recipe; max_epochs: in the place of its own, or None.
+        trainer: name of a recipe; max_epochs: instead of the recipe's, or None.
         seed, threads: as train_classifier.
         balance: "label" or "class": what weighs the same.
-        training_frames: "all" or "coding": those to learn from. Val keeps all of its own, since
-            prediction meets all.
+        training_frames: "all" or "coding": those to learn from. Val keeps all of its frames, as
+            prediction scores all.
     """
 
     table: Path
@@ -39,21 +39,21 @@ class Request:
     max_epochs: int | None = None
 
 
-def train(request: Request, out: Path) -> None:
+def train(inputs: TrainingInputs, out: Path) -> None:
     """Write classifier.safetensors, history.tsv and training.json into a folder."""
-    recipe = RECIPES[request.trainer]
-    if request.max_epochs is not None:
-        recipe = replace(recipe, max_epochs=request.max_epochs)
-    coding_only = request.training_frames == "coding"
-    learn = read_examples(request.table, request.vectors, "train", coding_only=coding_only)
-    val = read_examples(request.table, request.vectors, "val")
+    recipe = RECIPES[inputs.trainer]
+    if inputs.max_epochs is not None:
+        recipe = replace(recipe, max_epochs=inputs.max_epochs)
+    coding_only = inputs.training_frames == "coding"
+    learn = read_examples(inputs.table, inputs.vectors, "train", coding_only=coding_only)
+    val = read_examples(inputs.table, inputs.vectors, "val")
     trained = train_classifier(
-        learn, val, recipe, request.seed, request.threads, by_class=request.balance == "class"
+        learn, val, recipe, inputs.seed, inputs.threads, by_class=inputs.balance == "class"
     )
     note = {
-        **{key: getattr(request, key) for key in
+        **{key: getattr(inputs, key) for key in
            ("trainer", "seed", "threads", "balance", "training_frames")},
-        **_counts(request.table, learn, val),
+        **_counts(inputs.table, learn, val),
         "criterion": {"auroc": "chunk AUROC", "loss": "loss"}[recipe.criterion],
         "epochs": len(trained.history),
         "best_epoch": trained.best.epoch,

@@ -1,6 +1,6 @@
 """Write a trained classifier as a model set that refers to the encoders of the base set.
 
-SET/modelset.json              the set; its encoders and tokenizer stay where the base set's are
+SET/modelset.json              the set; its encoders and tokenizer are the files of the base set
 SET/classifier.safetensors     SET/calibration-500-open.json
 SET/README.md                  the card
 SET/metrics.json, metrics.tsv  figures of the test part (training/figures.py)
@@ -23,7 +23,7 @@ from virnucpro.training.card import card
 from virnucpro.training.chunk_table import write_table
 from virnucpro.training.curves import Panel, svg
 from virnucpro.training.figures import Figures
-from virnucpro.training.fit_calibration import write_calibration
+from virnucpro.training.set_folder import new_set_folder, write_calibration
 
 CLASSIFIER = "classifier.safetensors"
 ByPart = dict[str, dict[str, dict[str, Figures]]]  # part -> all, class ... -> value -> figures
@@ -37,7 +37,7 @@ class TrainedSet:
     Attributes:
         base: what the pipeline says of the new set: KEYS, with the base set's components.
         classifier: file; classifier_sha256: of it; input_width: numbers it takes.
-        training: how it was trained, as TRAIN_CLASSIFIER tells.
+        training: how it was trained: training.json of TRAIN_CLASSIFIER.
         calibration: or None.
         measured: figures; panels: of the curves.
         history, split: tables to copy.
@@ -71,48 +71,48 @@ def read_base(text: str) -> dict[str, Any]:
 
 
 def write_trained_set(folder: Path, trained: TrainedSet) -> None:
-    """Write a set into a new folder; it appears when it is complete."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    shutil.copyfile(trained.classifier, temporary / CLASSIFIER)
-    shutil.copyfile(trained.history, temporary / "history.tsv")
-    shutil.copyfile(trained.split, temporary / "split.tsv")
-    (temporary / "curves.svg").write_text(svg(trained.panels))
-    (temporary / "metrics.json").write_text(metrics_json(trained))
-    write_metrics_table(temporary / "metrics.tsv", trained.measured)
-    description = _description(trained)
-    write_description(temporary, description)
-    if trained.calibration:
-        rule = frame_rule(description["frame_rule"])
-        write_calibration(temporary, trained.calibration, description["chunk_bp"][0], rule.name)
-    (temporary / "README.md").write_text(
-        card(trained.base, trained.training, trained.measured, trained.calibration)
-    )
-    temporary.replace(folder)
+    """Write a set into a folder; it appears when it is complete."""
+    with new_set_folder(folder) as temporary:
+        shutil.copyfile(trained.classifier, temporary / CLASSIFIER)
+        shutil.copyfile(trained.history, temporary / "history.tsv")
+        shutil.copyfile(trained.split, temporary / "split.tsv")
+        (temporary / "curves.svg").write_text(svg(trained.panels))
+        (temporary / "metrics.json").write_text(_metrics_json(trained))
+        _write_metrics_table(temporary / "metrics.tsv", trained.measured)
+        description = _description(trained)
+        write_description(temporary, description)
+        if trained.calibration:
+            rule = frame_rule(description["frame_rule"])
+            write_calibration(temporary, trained.calibration, description["chunk_bp"][0], rule.name)
+        (temporary / "README.md").write_text(
+            card(trained.base, trained.training, trained.measured, trained.calibration)
+        )
 
 
-def metrics_json(trained: TrainedSet) -> str:
+def _metrics_json(trained: TrainedSet) -> str:
     """Return the text of metrics.json: training, figures, and what the calibration reaches."""
     content = {
         "training": trained.training,
         "figures": {
-            part: {by: {v: asdict(own) for v, own in rows.items()} for by, rows in found.items()}
-            for part, found in trained.measured.items()
+            part: {
+                by: {value: asdict(figures) for value, figures in rows.items()}
+                for by, rows in of_part.items()
+            }
+            for part, of_part in trained.measured.items()
         },
         "calibration": trained.calibration.measured if trained.calibration else None,
-    }  # fmt: skip
+    }
     return json.dumps(content, indent=2) + "\n"
 
 
-def write_metrics_table(path: Path, measured: ByPart) -> None:
+def _write_metrics_table(path: Path, measured: ByPart) -> None:
     """Write a row for each set of figures."""
     names = [field.name for field in fields(Figures)]
     rows = (
-        (part, by, value, *(getattr(own, name) for name in names))
-        for part, all_ in measured.items()
-        for by, values in all_.items()
-        for value, own in values.items()
+        (part, by, value, *(getattr(figures, name) for name in names))
+        for part, of_part in measured.items()
+        for by, values in of_part.items()
+        for value, figures in values.items()
     )
     write_table(path, ("part", "by", "value", *names), rows)
 
@@ -138,7 +138,6 @@ def _description(trained: TrainedSet) -> dict[str, Any]:
         "frame_rule": base["frame_rule"],
         "licence": base["licence"],
         "components": {**others, "classifier": classifier},
-        "thresholds": None,
         "calibration": None,
         "measured": {
             "training": trained.training,

@@ -5,16 +5,16 @@
 def libraryPackages() {
     [
         CHECK_MODEL_SET: ['consensus', 'input_checks', 'model_sets', 'scoring', 'sequences'],
-        CHECK_SAMPLESHEET: ['calls', 'input_checks', 'scoring', 'sequences', 'training'],
+        CHECK_SAMPLESHEET: ['input_checks', 'sequences', 'training'],
         SPLIT: ['sequences'],
         TRANSLATE: ['sequences'],
         EMBED_DNABERT_S: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
         EMBED_ESM2: ['embeddings', 'engine', 'kernels', 'models', 'sequences'],
         CLASSIFY: ['embeddings', 'scoring', 'sequences'],
         SUMMARISE: ['calls', 'consensus', 'scoring', 'sequences'],
-        PREPARE_TRAINING: ['calls', 'consensus', 'model_sets', 'scoring', 'sequences', 'training'],
-        TRAIN_CLASSIFIER: ['calls', 'embeddings', 'scoring', 'sequences', 'training'],
-        EVALUATE_CLASSIFIER: ['calls', 'consensus', 'embeddings', 'model_sets', 'scoring', 'sequences', 'training'],
+        PREPARE_TRAINING: ['sequences', 'training'],
+        TRAIN_CLASSIFIER: ['embeddings', 'scoring', 'sequences', 'training'],
+        EVALUATE_CLASSIFIER: ['consensus', 'embeddings', 'model_sets', 'scoring', 'sequences', 'training'],
     ]
 }
 

@@ -37,3 +37,20 @@ def test_bed_is_0_based_and_gff3_is_1_based_and_escaped() -> None:
     assert gff3_line("a;b", 2, region) == (
         "a%3Bb\tvirnucpro\tregion\t101\t250\t0.7504\t.\t.\tID=a%3Bb_region_2\n"
     )
+
+
+@pytest.mark.parametrize(
+    "delta, score, text",
+    [
+        (1.0, 1000, "1.0000"),
+        (0.0004, 0, "0.0004"),
+        (0.0, 0, "0.0000"),
+        (-0.0004, 0, "-0.0004"),
+        (-0.25, 0, "-0.2500"),  # called viral by a calibration alone
+        (-1.0, 0, "-1.0000"),
+    ],
+)
+def test_scores_of_bed_stay_within_0_and_1000(delta: float, score: int, text: str) -> None:
+    region = Region(0, 9, delta)
+    assert bed_line("a", 1, region) == f"a\t0\t9\ta_region_1\t{score}\t.\n"
+    assert gff3_line("a", 1, region).split("\t")[5] == text

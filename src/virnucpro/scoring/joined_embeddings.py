@@ -1,0 +1,97 @@
+"""Both embeddings of the frames of a shard, joined by id."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virnucpro.embeddings.store import Provenance, read_embeddings
+from virnucpro.errors import InputError
+from virnucpro.sequences.frames_file import read_frames
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EmbeddingsFile:
+    """An HDF5 of embeddings and the encoder that must have made it.
+
+    Attributes:
+        encoder_sha256: digest of the encoder's component file in the model set; None: any.
+        tokenizer_sha256: likewise of its tokenizer; ESM-2 has none.
+    """
+
+    path: Path
+    encoder_sha256: str | None = None
+    tokenizer_sha256: str | None = None
+
+
+def join_embeddings(
+    frames: Path, dna: EmbeddingsFile, protein: EmbeddingsFile
+) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the ids of a frame file, and both embeddings float32 [n, d] of each, in its order.
+
+    Raises: InputError when an embedding is missing or not of one of the frames, when an encoder or
+        tokenizer is not the model set's, or when two versions of the code made the embeddings.
+    """
+    ids, _ = read_frames(frames)
+    dna_rows, dna_origin = _rows_of(ids, frames, dna)
+    protein_rows, protein_origin = _rows_of(ids, frames, protein)
+    _check_same_run(dna, dna_origin, protein, protein_origin)
+    return ids, dna_rows, protein_rows
+
+
+def _rows_of(
+    ids: list[str], frames: Path, source: EmbeddingsFile
+) -> tuple[NDArray[np.float32], Provenance]:
+    """Return the embeddings float32 [n, d] of the frames `ids`, in their order, and the origin."""
+    stored_ids, vectors, provenance = read_embeddings(source.path)
+    for part, wanted, used in (
+        ("encoder", source.encoder_sha256, provenance.component_sha256),
+        ("tokenizer", source.tokenizer_sha256, provenance.tokenizer_sha256),
+    ):
+        if wanted not in (None, used):
+            raise InputError(
+                f"{source.path.name}: was made by the {part} {used[:12] or '(none)'}…, the model "
+                f"set has {wanted[:12]}…. Embed the shard again."
+            )
+    if stored_ids == ids:
+        return vectors, provenance
+    missing, extra = set(ids) - set(stored_ids), set(stored_ids) - set(ids)
+    if missing or extra:
+        raise InputError(
+            f"{source.path.name} and {frames.name} hold different frames: {len(missing)} without "
+            f"an embedding ({_some(missing)}), {len(extra)} unknown ({_some(extra)}). "
+            "Embed the shard again."
+        )
+    row = {frame_id: n for n, frame_id in enumerate(stored_ids)}
+    return vectors[[row[frame_id] for frame_id in ids]], provenance
+
+
+def _check_same_run(
+    dna: EmbeddingsFile,
+    dna_origin: Provenance,
+    protein: EmbeddingsFile,
+    protein_origin: Provenance,
+) -> None:
+    """Refuse embeddings of two versions of the code; log where devices or precisions differ.
+
+    These differ where --device auto meets nodes with and without a GPU; both are valid vectors.
+    """
+    if dna_origin.library_digest != protein_origin.library_digest:
+        raise InputError(
+            f"{dna.path.name} was made by the library {dna_origin.library_digest[:12]}, "
+            f"{protein.path.name} by {protein_origin.library_digest[:12]}. Embed the shard again."
+        )
+    for key in ("device", "precision", "torch"):
+        values = [origin.numerics.get(key) for origin in (dna_origin, protein_origin)]
+        if values[0] != values[1]:
+            log.info(
+                "%s and %s differ in %s: %s, %s", dna.path.name, protein.path.name, key, *values
+            )
+
+
+def _some(ids: set[str]) -> str:
+    return ", ".join(sorted(ids)[:3]) or "none"
