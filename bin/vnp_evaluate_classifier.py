@@ -2,13 +2,13 @@
 """Calibrate a trained classifier on val, measure it on test, write it as a model set: SET/."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 from virnucpro.task import run_task, task_parser
 from virnucpro.training.evaluate_task import EvaluationInputs, evaluate
 from virnucpro.training.examples import Vectors
-from virnucpro.training.trained_set import read_base
 
 
 def evaluate_classifier(args: argparse.Namespace) -> None:
@@ -21,7 +21,7 @@ def evaluate_classifier(args: argparse.Namespace) -> None:
             args.classifier,
             args.history,
             args.training,
-            read_base(args.base.read()),
+            json.load(args.base),
             None if args.calibrate == "none" else args.calibrate,
         )
     )

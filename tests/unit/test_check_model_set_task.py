@@ -16,7 +16,7 @@ from virnucpro.input_checks.engine_settings import EngineOptions
 from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
-from virnucpro.training.fit_calibration import write_calibration
+from virnucpro.training.set_folder import write_calibration
 
 ENTRY = {"chunk_bp": 500, "frame_rule": "open", "file": "x.json", "sha256": "Ab" * 32}
 

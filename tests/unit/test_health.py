@@ -68,7 +68,7 @@ def test_python(machine, monkeypatch):
 def test_packages(machine, monkeypatch):
     versions = {}
     monkeypatch.setattr(software, "installed_version", versions.get)
-    expect(software.check_packages(machine), FAIL, "dnaio, h5py, numpy", "make setup")
+    expect(software.check_packages(machine), FAIL, "dnaio, h5py, jsonschema, numpy", "make setup")
     versions.update(
         software.locked_versions((ROOT / "containers/gpu/requirements.txt").read_text())
     )

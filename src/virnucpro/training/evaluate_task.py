@@ -26,7 +26,7 @@ class EvaluationInputs:
     Attributes:
         table, split: of PREPARE_TRAINING; vectors: of the shards of val and test.
         classifier, history, training: of TRAIN_CLASSIFIER.
-        base: what the pipeline says of the new set (trained_set.KEYS).
+        base: trained_set.json of CHECK_MODEL_SET.
         method: of the calibration, or None.
     """
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro.consensus.calibrator import Calibration
-from virnucpro.errors import InputError
 from virnucpro.model_sets.description import write_description
 from virnucpro.model_sets.rules import frame_rule
 from virnucpro.training.card import card
@@ -27,7 +26,6 @@ from virnucpro.training.set_folder import new_set_folder, write_calibration
 
 CLASSIFIER = "classifier.safetensors"
 ByPart = dict[str, dict[str, dict[str, Figures]]]  # part -> all, class ... -> value -> figures
-KEYS = ("name", "base", "components", "chunk_bp", "frame_rule", "licence", "pipeline_version")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class TrainedSet:
     """What a set is written from.
 
     Attributes:
-        base: what the pipeline says of the new set: KEYS, with the base set's components.
+        base: trained_set.json of CHECK_MODEL_SET: what the set says of itself and its encoders.
         classifier: file; classifier_sha256: of it; input_width: numbers it takes.
         training: how it was trained: training.json of TRAIN_CLASSIFIER.
         calibration: or None.
@@ -53,21 +51,6 @@ class TrainedSet:
     panels: list[Panel]
     history: Path
     split: Path
-
-
-def read_base(text: str) -> dict[str, Any]:
-    """Return what the pipeline says of the new set.
-
-    Raises: InputError where it is no such thing.
-    """
-    try:
-        base = json.loads(text)
-        lacking = [key for key in KEYS if key not in base]
-    except (ValueError, TypeError) as error:
-        raise InputError(f"--base: is no JSON object ({error}).") from error
-    if lacking:
-        raise InputError(f"--base: {', '.join(lacking)} is missing.")
-    return dict(base)
 
 
 def write_trained_set(folder: Path, trained: TrainedSet) -> None:
