@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from virnucpro.files import write_json
-from virnucpro.input_checks.check_model_set_task import Request, check_model_set
+from virnucpro.input_checks.check_model_set_task import ModelSetRequest, check_model_set
 from virnucpro.input_checks.engine_settings import EngineOptions
 from virnucpro.task import run_task, task_parser
 
@@ -21,7 +21,9 @@ def check(args: argparse.Namespace) -> None:
     asked = json.load(sys.stdin)
     staged = dict(zip(asked.pop("staged"), args.files, strict=True))
     engine = EngineOptions(**asked.pop("engine"))
-    request = Request(**asked, staged=staged, engine=engine, engine_profile=args.engine_profile)
+    request = ModelSetRequest(
+        **asked, staged=staged, engine=engine, engine_profile=args.engine_profile
+    )
     checked = check_model_set(request)
     write_json(Path("model_set.json"), checked.model_set)
     write_json(Path("provenance.json"), checked.provenance)

@@ -12,14 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from virnucpro.files import write_json, write_text
-from virnucpro.input_checks.check_samplesheet_task import Request, check_samples
+from virnucpro.input_checks.check_samplesheet_task import InputRequest, check_samples
 from virnucpro.input_checks.genomes_sheet import check_genomes, genomes_table
 from virnucpro.task import run_task, task_parser
 
 
 def check(args: argparse.Namespace) -> None:
     """Check what stdin asks for."""
-    request = Request(**json.load(sys.stdin))
+    request = InputRequest(**json.load(sys.stdin))
     schema = json.loads(args.schema.read_text())
     if request.training_frames is None:
         samples = [asdict(sample) for sample in check_samples(request, args.sheet, schema)]

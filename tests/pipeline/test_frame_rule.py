@@ -111,8 +111,8 @@ def test_a_calibration_reruns_the_summary_alone_and_follows_the_prior(
     assert "non-viral" in {row["call"] for row in rows(by_open, "contigs.tsv")}
     assert all(float(row["fdr"]) < 1e-6 for row in rows(run, "contigs.tsv") if row["p_virus"])
 
-    told = {"calibration": sha256(file), "viral_prior": 0.9999999}
-    assert provenance(run).items() >= told.items()
+    noted = {"calibration": sha256(file), "viral_prior": 0.9999999}
+    assert provenance(run).items() >= noted.items()
     assert not {"calibration", "viral_prior"} & provenance(by_open).keys()
 
     # where no prior is given, the calibration's own is used, and told

@@ -1,4 +1,4 @@
-"""Any model set: in a store of components, with weights that are not staged; told in each output."""
+"""Any model set: in a store of components, with weights that are not staged; named in each output."""
 
 import json
 import os

@@ -11,7 +11,7 @@ from random_set import sha256, write_model_set
 
 from virnucpro.consensus.calibrator import Bin, Calibration, Rates, Temperature
 from virnucpro.errors import InputError
-from virnucpro.input_checks.check_model_set_task import CheckedSet, Request, check_model_set
+from virnucpro.input_checks.check_model_set_task import CheckedSet, ModelSetRequest, check_model_set
 from virnucpro.input_checks.engine_settings import EngineOptions
 from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.description import read_model_set
@@ -38,7 +38,7 @@ def check(folder: Path, engine: dict[str, Any] | None = None, profile: Path | No
     paths = {name: str((folder / name).resolve()) for name in names if (folder / name).is_file()}
     staged = {name: Path(path) for name, path in paths.items() if name.endswith(".json")}
     return check_model_set(
-        Request(
+        ModelSetRequest(
             model_set=str(folder),
             folder=str(folder),
             paths=paths,
@@ -107,10 +107,10 @@ def test_every_fault_of_modelset_json_is_named(
         return
     with pytest.raises(InputError) as caught:
         read_model_set(tmp_path)
-    told = (
+    message = (
         f"{tmp_path}/modelset.json: missing or not as docs/model_sets.md says: {faults}. Build or"
     )
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_means_the_same_has_the_same_digest(
 
 
 def calibrate(folder: Path, chunk_bp: int, frame_rule: str, prior: float) -> Path:
-    """Add a calibration, told from others by its prior."""
+    """Add a calibration, distinguished by its prior."""
     bins = (Bin(1, Temperature(2.0, 0.0), Rates((-1.0, 0.5), (1.0, 0.5), (1.0, 0.1))),)
     return write_calibration(folder, Calibration(bins, prior), chunk_bp, frame_rule)
 
@@ -239,9 +239,9 @@ def test_a_calibration_that_is_not_the_sets_is_refused(
 ) -> None:
     folder = shutil.copytree(calibrated, tmp_path / "set")
     change(folder)
-    told = refusal(folder, chunk_length=500)
-    assert told.startswith(f"--model_set {folder}:\n  calibration for 500 bp, open: ")
-    assert words in told
+    message = refusal(folder, chunk_length=500)
+    assert message.startswith(f"--model_set {folder}:\n  calibration for 500 bp, open: ")
+    assert words in message
     model_set = read_model_set(folder)  # `models check` and `models list` refuse it too
     with pytest.raises(InputError):
         load_entry(model_set, model_set.calibrations[0])
@@ -411,9 +411,9 @@ def test_a_profile_is_used_or_refused(
         )
         assert (encoders["dnabert_s"]["attention"], encoders["dnabert_s"]["token_budget"]) == ("sdpa", 4096)  # fmt: skip
         return
-    told = refusal(model_set, engine, file)
-    assert "\n  --engine_profile p.json:" in told
-    assert [word for word in words if word not in told] == [], told
+    message = refusal(model_set, engine, file)
+    assert "\n  --engine_profile p.json:" in message
+    assert [word for word in words if word not in message] == [], message
 
 
 @pytest.mark.parametrize(
@@ -438,6 +438,6 @@ def test_8_bits_are_refused_unless_they_were_measured_on_these_weights(
             check(folder, {"precision": "fp8"}).model_set["encoders"]["esm2"]["precision"] == "fp8"
         )
         return
-    told = refusal(folder, {"precision": "fp8"})
-    assert f"--precision fp8: ESM-2 of the model set random {words}" in told
-    assert f"virnucpro models check {folder} --certify --device cuda" in told
+    message = refusal(folder, {"precision": "fp8"})
+    assert f"--precision fp8: ESM-2 of the model set random {words}" in message
+    assert f"virnucpro models check {folder} --certify --device cuda" in message

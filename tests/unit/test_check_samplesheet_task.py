@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from virnucpro.errors import InputError
-from virnucpro.input_checks.check_samplesheet_task import Request, Sample, check_samples
+from virnucpro.input_checks.check_samplesheet_task import InputRequest, SheetSample, check_samples
 from virnucpro.input_checks.genomes_sheet import check_genomes, genomes_table
 from virnucpro.training.genomes import Genome, read_genomes
 
@@ -18,11 +18,11 @@ GENOMES = json.loads((ASSETS / "schema_train.json").read_text())
 FILES = {name: f"/data/{name}" for name in ("a.fa", "b.fa", "r1.fq", "r2.fq", "p$1.fa")}
 
 
-def samples_of(folder: Path, text: str | bytes, **request: Any) -> list[Sample]:
+def samples_of(folder: Path, text: str | bytes, **request: Any) -> list[SheetSample]:
     """Ask with a sheet; FILES are the files there are."""
     sheet = folder / "sheet"
     sheet.write_bytes(text.encode() if isinstance(text, str) else text)
-    return check_samples(Request("s.csv", paths=FILES, **request), sheet, SAMPLES)
+    return check_samples(InputRequest("s.csv", paths=FILES, **request), sheet, SAMPLES)
 
 
 def test_rows_of_a_sample_are_joined_in_order(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_rows_of_a_sample_are_joined_in_order(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_sample_is_called_after_its_file(path: str, name: str) -> None:
-    (sample,) = check_samples(Request(path, [path]), None, SAMPLES)
+    (sample,) = check_samples(InputRequest(path, [path]), None, SAMPLES)
     assert astuple(sample) == (name, [path], "0", {})
 
 
@@ -91,15 +91,15 @@ def test_all_faulty_rows_of_a_sheet_are_reported_at_once(
 @pytest.mark.parametrize(
     "request_, words",
     [
-        (Request("here", is_folder=True), "--input here: is a folder. Give a samplesheet, a file, or a quoted glob"),
-        (Request("lost*.fa"), "--input lost*.fa: no such file, and no file matches it as a pattern."),
-        (Request("p$1.fa", ["/p$1.fa"]), "p$1.fa: Nextflow cannot stage a file with a dollar sign"),
-        (Request("*", ["/a/x.fa", "/b/X.fq"]), "more than one file would be the sample 'x'"),
-        (Request(".fa", ["/x/.fa"]), ".fa: the column sample is empty. Name it in a samplesheet"),
-        (Request("-x.fa", ["/-x.fa"]), "-x.fa: sample '-x' must be letters, digits"),
+        (InputRequest("here", is_folder=True), "--input here: is a folder. Give a samplesheet, a file, or a quoted glob"),
+        (InputRequest("lost*.fa"), "--input lost*.fa: no such file, and no file matches it as a pattern."),
+        (InputRequest("p$1.fa", ["/p$1.fa"]), "p$1.fa: Nextflow cannot stage a file with a dollar sign"),
+        (InputRequest("*", ["/a/x.fa", "/b/X.fq"]), "more than one file would be the sample 'x'"),
+        (InputRequest(".fa", ["/x/.fa"]), ".fa: the column sample is empty. Name it in a samplesheet"),
+        (InputRequest("-x.fa", ["/-x.fa"]), "-x.fa: sample '-x' must be letters, digits"),
     ],
 )  # fmt: skip
-def test_what_is_not_a_sheet_is_checked_too(request_: Request, words: str) -> None:
+def test_what_is_not_a_sheet_is_checked_too(request_: InputRequest, words: str) -> None:
     with pytest.raises(InputError) as caught:
         check_samples(request_, None, SAMPLES)
     assert words in str(caught.value)
@@ -111,9 +111,9 @@ GENOME_FILES = {**FILES, "x/g.gff3": "/data/x/g.gff3", "y/g.gff3": "/data/y/g.gf
 
 def genomes_of(
     folder: Path, text: str, frames: str = "all"
-) -> list[tuple[Sample, Genome, str | None]]:
+) -> list[tuple[SheetSample, Genome, str | None]]:
     (folder / "sheet").write_text(text)
-    request = Request("g.csv", paths=GENOME_FILES, training_frames=frames)
+    request = InputRequest("g.csv", paths=GENOME_FILES, training_frames=frames)
     return check_genomes(request, folder / "sheet", GENOMES)
 
 
@@ -151,4 +151,4 @@ def test_all_faults_of_a_training_sheet_are_reported_at_once(
 
 def test_training_takes_a_sheet() -> None:
     with pytest.raises(InputError, match="Training takes one, CSV or TSV: id,fasta,label,class,group"):  # fmt: skip
-        check_genomes(Request("x.fa", ["/x.fa"], training_frames="all"), None, GENOMES)
+        check_genomes(InputRequest("x.fa", ["/x.fa"], training_frames="all"), None, GENOMES)

@@ -56,7 +56,7 @@ def test_the_calibration_error_falls_on_sequences_not_fitted_to(method):
     assert own["ece_raw"] == pytest.approx(raw_error(fitted)) and own["ece_held_out"] < 0.02
 
 
-def test_isotonic_mends_what_a_temperature_cannot():
+def test_isotonic_corrects_what_a_temperature_cannot():
     rng = np.random.default_rng(3)
     p = rng.choice([0.05, 0.4, 0.6, 0.95], 20_000)
     delta = np.select([p == 0.05, p == 0.4, p == 0.6], [-0.1, 0.8, 0.85], 0.9)

@@ -22,7 +22,7 @@ ENCODER_ROLES = ("dnabert_s", "tokenizer", "esm2")  # what a trained set shares 
 
 
 @dataclass(frozen=True)
-class Request:
+class ModelSetRequest:
     """What the pipeline asks; parameters are None where they are not given.
 
     Attributes:
@@ -68,7 +68,7 @@ class CheckedSet:
     trained_set: dict[str, Any] | None
 
 
-def check_model_set(request: Request) -> CheckedSet:
+def check_model_set(request: ModelSetRequest) -> CheckedSet:
     """Return what the run uses.
 
     Raises: InputError with everything that is wrong, a line each.
@@ -107,7 +107,7 @@ def check_model_set(request: Request) -> CheckedSet:
     return CheckedSet(checked, provenance, trained)
 
 
-def _frame_rule(model_set: ModelSet, request: Request) -> FrameRule:
+def _frame_rule(model_set: ModelSet, request: ModelSetRequest) -> FrameRule:
     stated = model_set.frame_rule
     return FrameRule(request.frame_rule or stated.name, stated.min_residues)
 
@@ -117,7 +117,7 @@ def _stated(rule: FrameRule) -> dict[str, Any]:
     return {"rule": rule.name, "min_residues": 0 if rule.name == OPEN_RULE else rule.min_residues}
 
 
-def _missing_files(model_set: ModelSet, request: Request) -> list[str]:
+def _missing_files(model_set: ModelSet, request: ModelSetRequest) -> list[str]:
     if request.weights_dir:
         return _same_names(model_set)
     faults = []
@@ -147,7 +147,7 @@ def _same_names(model_set: ModelSet) -> list[str]:
     ]
 
 
-def _chunk_faults(model_set: ModelSet, request: Request, chunk_bp: int) -> list[str]:
+def _chunk_faults(model_set: ModelSet, request: ModelSetRequest, chunk_bp: int) -> list[str]:
     # encoders read chunks of any length; a new classifier is for those that it is trained on
     any_length = request.allow_chunk_length_mismatch or request.set_name
     if any_length or chunk_bp in model_set.chunk_bp:
@@ -169,7 +169,7 @@ def _rule_faults(model_set: ModelSet, rule: FrameRule) -> list[str]:
 
 
 def _calibration(
-    model_set: ModelSet, request: Request, chunk_bp: int, rule: FrameRule
+    model_set: ModelSet, request: ModelSetRequest, chunk_bp: int, rule: FrameRule
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Return path, sha256 and prior of the calibration in force, and what is wrong with it.
 
@@ -201,7 +201,7 @@ def _calibration(
     return {"path": path, "sha256": entry.sha256, "viral_prior": prior}, []
 
 
-def _location(component: Component, request: Request) -> dict[str, Any]:
+def _location(component: Component, request: ModelSetRequest) -> dict[str, Any]:
     """Return where a component's file is: to stage (`path`), or where tasks find it (`at`)."""
     file = component.entry["file"]
     at = f"{request.weights_dir}/{PurePosixPath(file).name}" if request.weights_dir else None
@@ -209,7 +209,10 @@ def _location(component: Component, request: Request) -> dict[str, Any]:
 
 
 def _provenance(
-    model_set: ModelSet, request: Request, rule: FrameRule, calibration: Mapping[str, Any] | None
+    model_set: ModelSet,
+    request: ModelSetRequest,
+    rule: FrameRule,
+    calibration: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return names and digests, no place."""
     note: dict[str, Any] = {
@@ -229,7 +232,7 @@ def _provenance(
 
 
 def _trained_set(
-    model_set: ModelSet, request: Request, chunk_bp: int, rule: FrameRule
+    model_set: ModelSet, request: ModelSetRequest, chunk_bp: int, rule: FrameRule
 ) -> dict[str, Any]:
     """Return what the new set says of itself; its encoders stay where those of its base are."""
     if "://" in request.outdir:
@@ -253,7 +256,7 @@ def _trained_set(
     }
 
 
-def _reference(model_set: ModelSet, role: str, request: Request) -> str:
+def _reference(model_set: ModelSet, role: str, request: ModelSetRequest) -> str:
     """Return how the new set names a file of its base: relative if both can be moved together."""
     file = model_set.component(role).entry["file"]
     target = request.paths.get(file) or os.path.normpath(PurePosixPath(request.folder, file))

@@ -22,7 +22,7 @@ SEQUENCES = re.compile(r"\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Request:
+class InputRequest:
     """What the pipeline asks.
 
     Attributes:
@@ -40,7 +40,7 @@ class Request:
 
 
 @dataclass
-class Sample:
+class SheetSample:
     """A sample.
 
     Attributes:
@@ -55,7 +55,9 @@ class Sample:
     columns: dict[str, str]
 
 
-def check_samples(request: Request, sheet: Path | None, schema: Mapping[str, Any]) -> list[Sample]:
+def check_samples(
+    request: InputRequest, sheet: Path | None, schema: Mapping[str, Any]
+) -> list[SheetSample]:
     """Return the samples, in order.
 
     Args:
@@ -79,8 +81,8 @@ def check_samples(request: Request, sheet: Path | None, schema: Mapping[str, Any
 
 
 def _samples_of_files(
-    request: Request, schema: Mapping[str, Any]
-) -> tuple[list[Sample], list[str]]:
+    request: InputRequest, schema: Mapping[str, Any]
+) -> tuple[list[SheetSample], list[str]]:
     """Return a sample for each file given directly, which is called after it."""
     if not request.matches:
         raise InputError(
@@ -89,7 +91,7 @@ def _samples_of_files(
     samples, faults = [], []
     for path in request.matches:
         name = PurePosixPath(path).name
-        sample = Sample(as_name(SEQUENCES.sub("", COMPRESSED.sub("", name))), [path], "0", {})
+        sample = SheetSample(as_name(SEQUENCES.sub("", COMPRESSED.sub("", name))), [path], "0", {})
         faults += [
             f"{name}: {fault}. Name it in a samplesheet"
             for fault in row_faults({"sample": sample.id, "input": path}, schema)
@@ -99,8 +101,8 @@ def _samples_of_files(
 
 
 def _samples_of_sheet(
-    sheet: Sheet, request: Request, schema: Mapping[str, Any]
-) -> tuple[list[Sample], list[str]]:
+    sheet: Sheet, request: InputRequest, schema: Mapping[str, Any]
+) -> tuple[list[SheetSample], list[str]]:
     if missing := [name for name in COLUMNS[:2] if name not in sheet.columns]:
         raise InputError(
             f"--input {request.input}: a samplesheet's first line names the columns sample and "
@@ -112,11 +114,11 @@ def _samples_of_sheet(
         *(f"column {name}: the column of second mates is called input_2"
           for name in sheet.columns if MATES_COLUMN.fullmatch(name) and name != "input_2"),
     ]  # fmt: skip
-    samples: dict[str, Sample] = {}
+    samples: dict[str, SheetSample] = {}
     for number, row in enumerate(sheet.rows, start=1):
         where = f"row {number} ({row['sample'] or 'no sample'}): "
         faults += [where + fault for fault in row_faults(row, schema)]
-        sample = samples.setdefault(row["sample"], Sample(row["sample"], [], "", {}))
+        sample = samples.setdefault(row["sample"], SheetSample(row["sample"], [], "", {}))
         for cell in filter(None, (row["input"], row.get("input_2"))):
             path = request.paths.get(cell)
             if path is None:
@@ -130,14 +132,14 @@ def _samples_of_sheet(
     return list(samples.values()), faults
 
 
-def _add_columns(sample: Sample, cells: Mapping[str, str]) -> None:
+def _add_columns(sample: SheetSample, cells: Mapping[str, str]) -> None:
     """Put the cells of several rows of a sample side by side, each value once."""
     for name, cell in cells.items():
         values = [value for value in sample.columns.get(name, "").split(";") if value]
         sample.columns[name] = ";".join(values if cell in ("", *values) else [*values, cell])
 
 
-def _name_faults(samples: Sequence[Sample]) -> list[str]:
+def _name_faults(samples: Sequence[SheetSample]) -> list[str]:
     faults = [
         f"sample '{name}': needs another name. {', '.join(RESERVED_NAMES)} stand beside the samples"
         for name in RESERVED_NAMES

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from virnucpro.errors import InputError
-from virnucpro.input_checks.check_samplesheet_task import Request, Sample, dollar_faults
+from virnucpro.input_checks.check_samplesheet_task import InputRequest, SheetSample, dollar_faults
 from virnucpro.input_checks.sheet import read_sheet, row_faults
 from virnucpro.training.genomes import GENOMES_HEADER, Genome
 
@@ -18,8 +18,8 @@ CODING = "coding"  # a value of --training_frames
 
 
 def check_genomes(
-    request: Request, sheet: Path | None, schema: Mapping[str, Any]
-) -> list[tuple[Sample, Genome, str | None]]:
+    request: InputRequest, sheet: Path | None, schema: Mapping[str, Any]
+) -> list[tuple[SheetSample, Genome, str | None]]:
     """Return each genome in sheet order: as a sample, its row, and the path of its annotation.
 
     Args:
@@ -39,14 +39,20 @@ def check_genomes(
     genomes = []
     for number, row in enumerate(content.rows, start=1):
         paths = {name: request.paths.get(row.get(name, "")) for name in ("fasta", "annotation")}
-        own = [*row_faults(row, schema), *_path_faults(row, paths), *_coding_faults(row, request)]
-        faults += [f"row {number} ({row['id'] or 'no id'}): {fault}" for fault in own]
+        cell_faults = [
+            *row_faults(row, schema),
+            *_path_faults(row, paths),
+            *_coding_faults(row, request),
+        ]
+        faults += [f"row {number} ({row['id'] or 'no id'}): {fault}" for fault in cell_faults]
         annotation = paths["annotation"]
         genome = Genome(
             row["id"], row["label"], row["class"], row["group"], row.get("split", ""),
             PurePosixPath(annotation).name if annotation else "",
         )  # fmt: skip
-        genomes.append((Sample(row["id"], [paths["fasta"] or ""], "0", {}), genome, annotation))
+        genomes.append(
+            (SheetSample(row["id"], [paths["fasta"] or ""], "0", {}), genome, annotation)
+        )
     faults += _name_faults([(genome.id, annotation) for _, genome, annotation in genomes])
     if faults:
         raise InputError("\n  ".join([f"{where}:", *faults]))
@@ -80,7 +86,7 @@ def _path_faults(row: Mapping[str, str], paths: Mapping[str, str | None]) -> lis
     return missing + dollar_faults(path for path in paths.values() if path)
 
 
-def _coding_faults(row: Mapping[str, str], request: Request) -> list[str]:
+def _coding_faults(row: Mapping[str, str], request: InputRequest) -> list[str]:
     needs = request.training_frames == CODING and row.get("split") not in ("val", "test")
     if needs and not row.get("annotation"):
         return ["--training_frames coding needs its annotation, GFF3 or GenBank"]

@@ -18,9 +18,9 @@ Entries = dict[str, dict[str, Any]]  # precision -> encoder -> figures and what 
 
 def valid_entries(model_set: ModelSet) -> Entries:
     """Return what was measured of the files that the set has now."""
-    found = model_set.description.get(KEY)
+    measured = model_set.description.get(KEY)
     kept: Entries = {}
-    for precision, roles in found.items() if isinstance(found, dict) else ():
+    for precision, roles in measured.items() if isinstance(measured, dict) else ():
         for role, entry in roles.items() if isinstance(roles, dict) else ():
             if isinstance(entry, dict) and entry.get("model_set_digest") == model_set.digest:
                 kept.setdefault(precision, {})[role] = entry

@@ -19,10 +19,10 @@ DIGEST_DIGITS = 12
 
 
 def default_folders() -> list[Path]:
-    """Return the folder of embedded sets, where there is one, and those of the environment."""
-    embedded = Path(__file__).resolve().parents[3] / "models"
+    """Return the folder of bundled sets, where there is one, and those of the environment."""
+    bundled = Path(__file__).resolve().parents[3] / "models"
     named = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
-    return [*([embedded] if embedded.is_dir() else []), *(Path(name) for name in named if name)]
+    return [*([bundled] if bundled.is_dir() else []), *(Path(name) for name in named if name)]
 
 
 def list_sets(folders: Sequence[Path]) -> str:
@@ -51,7 +51,7 @@ def _rows(folder: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _row(model_set: ModelSet) -> tuple[str, ...]:
-    lost = [c.role for c in model_set.components if not c.path.exists()]
+    missing = [c.role for c in model_set.components if not c.path.exists()]
     size = sum(c.path.stat().st_size for c in model_set.components if c.path.exists())
     encoders = (
         f"{entry['width']} {entry.get('dtype', '?')}"
@@ -63,7 +63,7 @@ def _row(model_set: ModelSet) -> tuple[str, ...]:
         str(model_set.frame_rule).replace(" ", ":"),
         *encoders,
         f"{size / 1e9:.2f}",
-        f"missing: {','.join(lost)}" if lost else _sources(model_set),
+        f"missing: {','.join(missing)}" if missing else _sources(model_set),
         ",".join(certified_precisions(model_set)) or "no",
         ",".join(_calibrated(model_set)) or "no",
         model_set.digest[:DIGEST_DIGITS],
@@ -88,7 +88,7 @@ def _sources(model_set: ModelSet) -> str:
 
 
 def _is_known(source: Any) -> bool:
-    """Return whether a source is a published file, or told in words as in the embedded sets."""
+    """Return whether a source is a published file, or a description as in the bundled sets."""
     if isinstance(source, dict):
         return source.get("known_as", "unknown") != "unknown"
     return isinstance(source, str)

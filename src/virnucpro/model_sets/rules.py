@@ -41,7 +41,7 @@ class CalibrationEntry:
     sha256: str
 
     def __str__(self) -> str:
-        """Return what tells it from the set's others."""
+        """Return what distinguishes it from the set's others."""
         return f"{self.chunk_bp} bp, {self.frame_rule}"
 
 

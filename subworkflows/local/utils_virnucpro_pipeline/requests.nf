@@ -58,9 +58,9 @@ def filesOfSet(folder) {
 def filesOfSheet(sheet, launch_dir) {
     def text = sheet.getText('UTF-8')
     def separator = text.readLines()[0].contains('\t') ? '\t' : ','
-    def bare = text.readLines().collectMany { line -> line.split(separator).toList() }
+    def unquoted = text.readLines().collectMany { line -> line.split(separator).toList() }
     def quoted = (text =~ /"((?:[^"]|"")*+)"/).collect { m -> m[1].replace('""', '"') }
-    return (bare + quoted)*.replace('\uFEFF', '')*.trim().findAll().unique()
+    return (unquoted + quoted)*.replace('\uFEFF', '')*.trim().findAll().unique()
         .collectEntries { cell -> [cell, cell =~ /^(\/|[a-z0-9]+:\/\/)/ ? [file(cell, glob: false)] : [resolved(sheet.parent, cell), resolved(launch_dir, cell)]] }
         .collectEntries { cell, places -> [cell, places.find { path -> path?.isFile() }?.toUriString()] }
         .findAll { _cell, path -> path }
