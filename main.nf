@@ -16,7 +16,7 @@ workflow {
         println(helpText())
         System.exit(0)
     }
-    def warning = checkParameters(params, workflow.commandLine)
+    def warning = checkParameters(params, workflow.commandLine, args)
     if (warning) {
         log.warn(warning)
     }

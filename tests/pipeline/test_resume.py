@@ -170,7 +170,7 @@ def test_an_installed_library_of_another_version_is_refused(
         "--input", write_sheet(tmp_path, ROWS[2:])
     )
     assert run.status == 1
-    assert "holds another version of virnucpro: rebuild it" in run.output
+    assert "has another version of virnucpro: rebuild it" in run.output
 
 
 def test_a_killed_run_resumes_to_the_same_tables(pipeline: Pipeline, first: Run) -> None:

@@ -27,7 +27,7 @@ def helpEntry(name, rule) {
 
 // Stops the run, before any task, with every parameter that is unknown, mistyped or out of range.
 // Returns one warning about unknown ones that only a configuration file sets, or null.
-def checkParameters(values, command_line) {
+def checkParameters(values, command_line, positional) {
     def rules = schemaParameters()
     def given = givenNames(command_line)
     def unknown = values.keySet().findAll { name -> !(name in rules.keySet()) }
@@ -43,6 +43,9 @@ def checkParameters(values, command_line) {
         }
     }
     faults += unusedParameters(values.workflow, command_line)
+    if (positional) {
+        faults << "${positional.collect { word -> "'${word}'" }.join(', ')} belong to no parameter. The shell may have expanded a pattern: put it in quotes, --input 'reads/*.fa.gz'"
+    }
     if (faults) {
         error("Parameters:\n  ${faults.join('\n  ')}\nSee --help.")
     }
@@ -102,6 +105,9 @@ def typeFault(value, rule, name, command_line) {
         if (value instanceof Number && typed.find() && typed.group(1) != value.toString()) {
             return "was written as ${typed.group(1)} and read as a number: give it in a -params-file, in quotes"
         }
+    }
+    if (rule.format?.endsWith('path') && value.toString().startsWith('~')) {
+        return 'is not expanded by the shell: write the path in full, or with a blank for the equals sign'
     }
     if (rule.pattern && !(value.toString() ==~ rule.pattern)) {
         return rule.errorMessage

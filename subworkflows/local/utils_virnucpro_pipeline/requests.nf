@@ -1,16 +1,18 @@
-// What the checking processes are asked, and answer. A container sees staged files only, so the launch machine
-// says which files there are; every rule about them is Python (src/virnucpro/input_checks).
+// What the checking processes are asked, and answer. A container sees staged files only, so the launch
+// machine says which files there are; what may be asked for is Python (src/virnucpro/input_checks).
 
 // Returns [JSON, files to stage, file of --engine_profile or []] for CHECK_MODEL_SET.
 def modelSetRequest(values, version) {
-    def folder = file(values.model_set.toString(), glob: false)
+    def folder = modelSetFolder(values.model_set.toString())
     def paths = filesOfSet(folder)
     def staged = paths.findAll { name, _path -> name.endsWith('.json') }
     def profile = values.engine_profile ? file(values.engine_profile.toString(), glob: false) : null
     def training = values.workflow == 'train'
-    def request = values.subMap(['chunk_length', 'allow_chunk_length_mismatch', 'frame_rule', 'viral_prior', 'weights_dir', 'rna']) + [
+    def options = ['chunk_length', 'allow_chunk_length_mismatch', 'frame_rule', 'viral_prior', 'weights_dir', 'rna']
+    def request = values.subMap(options) + [
         model_set: values.model_set.toString(),
         folder: folder.toUriString(),
+        known_sets: namedSets().keySet().sort(),
         paths: paths.collectEntries { name, path -> [name, path.toUriString()] },
         staged: staged.keySet(),
         engine: values.subMap(['device', 'precision', 'engine', 'attention', 'token_budget', 'engine_profile']),
@@ -25,13 +27,14 @@ def modelSetRequest(values, version) {
 def samplesheetRequest(values, launch_dir) {
     def input = values.input.toString()
     def path = file(input, glob: false)
-    def is_sheet = path.isFile() && looksLikeSheet(path)
+    def is_sheet = !fault(path) && looksLikeSheet(path)
     def matches = path.exists() ? [path] : [file(input)].flatten().findAll { p -> p.exists() }.sort { p -> p.toString() }
+    def places = is_sheet ? placesInSheet(path, launch_dir) : matches.collectEntries { p -> [p.toUriString(), p] }
     def request = [
         input: input,
-        is_folder: path.isDirectory(),
         matches: is_sheet ? [] : matches.collect { p -> p.toUriString() },
-        paths: is_sheet ? filesOfSheet(path, launch_dir) : [:],
+        paths: places.collectEntries { text, place -> [text, place instanceof String ? place : place.toUriString()] },
+        faults: places.collectEntries { text, place -> [text, fault(place)] }.findAll { _text, what -> what },
         training_frames: values.workflow == 'train' ? values.training_frames : null,
     ]
     return [groovy.json.JsonOutput.toJson(request), is_sheet ? path : []]
@@ -40,6 +43,32 @@ def samplesheetRequest(values, launch_dir) {
 // Returns what a checking process answers. JsonSlurper's lazy maps break when operators share them.
 def readJson(path) {
     return new groovy.json.JsonSlurperClassic().parseText(path.text)
+}
+
+// Returns the samples, or stops when a remote file of theirs cannot be reached.
+def reachable(samples) {
+    def remote = samples.collectMany { s -> s.files }.findAll { path -> isRemote(path) }
+    def unreachable = remote.findAll { path -> !canReach(path) }
+    if (unreachable) {
+        error("--input: these addresses cannot be reached from here:\n  ${unreachable.join('\n  ')}\nDownload the files, and give their paths.")
+    }
+    return samples
+}
+
+// Returns the folder of a model set, given by path or by name.
+def modelSetFolder(text) {
+    def folder = file(text, glob: false)
+    return folder.exists() ? folder : (namedSets()[text] ?: folder)
+}
+
+// Returns name -> folder of the bundled model sets, and of those below the folders in VIRNUCPRO_MODELS.
+def namedSets() {
+    def named = (System.getenv('VIRNUCPRO_MODELS') ?: '').tokenize(':').collect { path -> file(path, glob: false) }
+    return ([file("${projectDir}/models", glob: false)] + named)
+        .findAll { folder -> folder.isDirectory() }
+        .collectMany { folder -> [folder] + folder.listFiles().toList() }
+        .findAll { folder -> folder.resolve('modelset.json').isFile() }
+        .collectEntries { folder -> [folder.name, folder] }
 }
 
 // Returns name -> real path of modelset.json and of each file that it names, where there is one.
@@ -53,23 +82,56 @@ def filesOfSet(folder) {
         .collectEntries { name, path -> [name, path.toRealPath()] }
 }
 
-// Returns cell -> path of each cell of a sheet that names a file: absolute, beside the sheet, or in
-// the launch folder.
-def filesOfSheet(sheet, launch_dir) {
-    def text = sheet.getText('UTF-8')
-    def separator = text.readLines()[0].contains('\t') ? '\t' : ','
-    def unquoted = text.readLines().collectMany { line -> line.split(separator).toList() }
+// Returns text -> path of whatever in a sheet may be a cell that names a file: absolute, beside the
+// sheet, or in the launch folder. An address stays a text: cells of other columns are not opened.
+def placesInSheet(sheet, launch_dir) {
+    def text = sheet.getText('UTF-8').replace('\uFEFF', '')
     def quoted = (text =~ /"((?:[^"]|"")*+)"/).collect { m -> m[1].replace('""', '"') }
-    return (unquoted + quoted)*.replace('\uFEFF', '')*.trim().findAll().unique()
-        .collectEntries { cell -> [cell, cell =~ /^(\/|[a-z0-9]+:\/\/)/ ? [file(cell, glob: false)] : [resolved(sheet.parent, cell), resolved(launch_dir, cell)]] }
-        .collectEntries { cell, places -> [cell, places.find { path -> path?.isFile() }?.toUriString()] }
-        .findAll { _cell, path -> path }
+    def cells = (text.split(/[\t\r\n]/).toList() + text.split(/[,\t\r\n]/).toList() + quoted)*.trim().findAll().unique()
+    def places = [:]
+    cells.each { cell ->
+        def candidates = [resolved(sheet.parent, cell), resolved(launch_dir, cell)]
+        def place = isRemote(cell) ? cell : candidates.find { path -> path?.exists() }
+        if (place) {
+            places[cell] = place
+        }
+    }
+    return places
 }
 
 // Returns whether a file is text whose first line may name columns: not FASTA, FASTQ or SAM.
 def looksLikeSheet(path) {
     def head = path.withInputStream { stream -> new String(stream.readNBytes(4096), 'UTF-8') }
     return path.name ==~ /(?i).*\.(csv|tsv)/ || head ==~ /(?s)\uFEFF?[^>@\x00\n]*[,\t].*/ && !head.contains('\u0000')
+}
+
+// Returns why a task cannot read a path that is there, or null.
+def fault(path) {
+    if (path instanceof String) {
+        return null
+    }
+    if (path.isDirectory()) {
+        return 'is a folder'
+    }
+    if (path.exists() && !path.isFile()) {
+        return 'is a pipe or a device, not a file'
+    }
+    return path.exists() && !java.nio.file.Files.isReadable(path) ? 'is not readable for you' : null
+}
+
+def isRemote(text) {
+    return text ==~ /(?s)[A-Za-z][A-Za-z0-9+.-]*:\/\/.*/ && !text.startsWith('file:')
+}
+
+// Returns whether there is such a remote file; there is none where no network or plugin leads.
+def canReach(address) {
+    try {
+        return file(address, glob: false).exists()
+    }
+    catch (Exception fault) {
+        log.debug("${address}: ${fault}")
+        return false
+    }
 }
 
 // Returns a path below a folder, or null for a text that cannot be one.
