@@ -1,4 +1,8 @@
-"""virnucpro health: check the installation on this machine, in under a minute."""
+"""virnucpro health: check the installation on this machine, in under a minute.
+
+Checks versions, library, Java, Nextflow, folders, containers, SLURM, GPU and a forward pass. Exit
+status: 0 nothing failed, 1 something did.
+"""
 
 import argparse
 import json
@@ -13,20 +17,10 @@ from virnucpro.health.checks import run_checks
 from virnucpro.migration.places import PIPELINE_VARIABLE, checkout, find_pipeline
 
 EXIT_FAILED = 1
-DESCRIPTION = """\
-Check the installation on this machine: versions, library, Java, Nextflow, folders, containers,
-SLURM, GPU and a forward pass. Exit status: 0 nothing failed, 1 something did.
-"""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "health",
-        help=__doc__.split(": ", 1)[1],
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="cuda: a GPU that cannot be used is a failure (default: auto)",
@@ -40,7 +34,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help=f"checkout to check (default: {PIPELINE_VARIABLE}, else that of the library)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
