@@ -11,17 +11,18 @@ from pathlib import Path
 import torch
 
 from virnucpro.health import forward
+from virnucpro.model_sets.description import read_model_set
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
     """Compute and write it."""
-    components = forward.read_components(PROJECT / forward.BUNDLED_SET)
-    result = forward.run_frames(components, torch.device("cpu"), "fp32")
+    model_set = read_model_set(PROJECT / forward.BUNDLED_SET)
+    result = forward.run_frames(model_set, torch.device("cpu"), "fp32")
     content = {
         "made_by": f"tools/write_health_expectation.py, torch {torch.__version__}, CPU, float32",
-        "components": {name: sha256 for name, (_, sha256) in components.items()},
+        "components": {part.role: part.sha256 for part in model_set.components},
         "frames": forward.FRAMES,
         "p_virus": [float(str(p)) for p in result.p_virus],
         **{

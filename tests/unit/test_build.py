@@ -14,6 +14,7 @@ from virnucpro.cli import main as cli
 from virnucpro.errors import InputError
 from virnucpro.model_import import known_files
 from virnucpro.model_import.build import BuildRequest, build
+from virnucpro.model_import.sources_table import OfficialSet, SourceFile, SourcesTable
 from virnucpro.model_import.store import put
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.models import component
@@ -203,8 +204,10 @@ def test_the_chunk_length_is_the_classifiers(
     if known_bp:
         data = (sources / "500_model.pth").read_bytes()
         blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-        known = known_files.KnownFile("the original's", frozenset([blob]), known_bp)
-        monkeypatch.setattr(known_files, "known_files", lambda: (known,))
+        known = SourceFile("500_model.pth", "https://x", "original", "MIT", git_blob=blob)
+        official = OfficialSet("x", known, (), known, 2560, known_bp)
+        table = SourcesTable({"known": known}, {"x": official})
+        monkeypatch.setattr(known_files, "read_table", lambda: table)
     if isinstance(expected, str):
         with pytest.raises(InputError, match=expected):
             build(request(sources, tmp_path, chunk_bp=given_bp))
@@ -212,16 +215,27 @@ def test_the_chunk_length_is_the_classifiers(
     build(request(sources, tmp_path, chunk_bp=given_bp))
     model_set = read_model_set(tmp_path / "sets/small")
     assert model_set.description["chunk_bp"] == [expected]
-    name = "the original's" if known_bp else "unknown"
+    name = "original 500_model.pth" if known_bp else "unknown"
     assert model_set.component("classifier").entry["source"]["known_as"] == name
 
 
-def test_the_known_files_are_those_that_the_sources_state():
-    digests = {digest: known for known in known_files.known_files() for digest in known.digests}
-    assert digests["a0b5b85e7c1e44f00cde146d091beb82b2c8e855"].chunk_bp == 300
-    assert digests["fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d"].chunk_bp == 500
-    weights = digests["f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f"]
-    assert weights.name == "zhihan1996/DNABERT-S pytorch_model.bin" and weights.chunk_bp is None
+@pytest.mark.parametrize(
+    "digest, known_as, chunk_bp",
+    [
+        ("a0b5b85e7c1e44f00cde146d091beb82b2c8e855", "Li-Jing-1997/VirNucPro 300_model.pth", 300),
+        ("fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d", "Li-Jing-1997/VirNucPro 500_model.pth", 500),
+        ("f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f",
+         "zhihan1996/DNABERT-S pytorch_model.bin", None),
+        ("", "unknown", None),  # git's blob id of a file that is too large for one
+    ],
+)  # fmt: skip
+def test_the_known_files_are_those_that_the_sources_state(
+    tmp_path, monkeypatch, digest, known_as, chunk_bp
+):
+    sha256, git_blob = (digest, "") if len(digest) == 64 else ("0" * 64, digest)
+    monkeypatch.setattr(known_files, "digests", lambda path: (sha256, git_blob, 9))
+    identity = known_files.identify(tmp_path)
+    assert (identity.known_as, identity.chunk_bp, identity.num_bytes) == (known_as, chunk_bp, 9)
 
 
 def test_an_existing_set_is_replaced_only_by_force(sources, tmp_path, built, capsys):

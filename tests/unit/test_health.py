@@ -20,7 +20,7 @@ from virnucpro.cli import health as command
 from virnucpro.cli.main import main
 from virnucpro.engine import device as devices
 from virnucpro.errors import InputError
-from virnucpro.health import check_result, checks, device, forward, places, programs, software
+from virnucpro.health import check_result, device, forward, places, programs, software
 from virnucpro.health.check_result import FAIL, OK, SKIP, WARN, CheckResult, Machine, run_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -339,8 +339,8 @@ def test_attention(gpu, machine, monkeypatch):
 
 @pytest.fixture(scope="module")
 def expected():
-    components = forward.read_components(ROOT / forward.BUNDLED_SET)
-    return forward.read_expectation(ROOT / forward.EXPECTATION, components)
+    model_set = forward.read_model_set(ROOT / forward.BUNDLED_SET)
+    return forward.read_expectation(ROOT / forward.EXPECTATION, model_set)
 
 
 def test_the_forward_pass_gives_what_is_stored(machine):
@@ -421,7 +421,7 @@ def test_a_forward_pass_that_fails(machine, tmp_path, monkeypatch):
 
 def test_the_report_and_its_exit_status(monkeypatch, capsys):
     results = [CheckResult("a", OK, "fine"), CheckResult("b", WARN, "odd", "look")]
-    monkeypatch.setattr(checks, "CHECKS", (lambda machine: results, lambda machine: iter(())))
+    monkeypatch.setattr(command, "CHECKS", (lambda machine: results, lambda machine: iter(())))
     assert main(["health"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "ok    a              fine",
@@ -437,7 +437,7 @@ def test_the_report_and_its_exit_status(monkeypatch, capsys):
 
 def test_options_reach_the_checks(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(checks, "CHECKS", (lambda machine: seen.append(machine) or (),))
+    monkeypatch.setattr(command, "CHECKS", (lambda machine: seen.append(machine) or (),))
     monkeypatch.setattr(command, "checkout", lambda: None)
     monkeypatch.delenv("VIRNUCPRO_PIPELINE", raising=False)
     main(["health", "--device", "cuda", "--model-set", "set"])

@@ -57,7 +57,7 @@ FILE = '[files.f]\nname = "f.bin"\nurl = "https://x/f.bin"\nsource = "s"\nlicenc
         (FILE + "[sets.s]\nesm2 = 'f'", "sets.s: must have exactly classifier .str., dnabert_s .list."),
         (
             FILE + "[sets.s]\nclassifier = 'f'\ndnabert_s = ['g']\nesm2 = 'f'\nesm2_width = 1\nchunk_bp = 1",
-            r"sets.s: no valid entry files.g",
+            r"sets.s: no entry files.g",
         ),
         ("[files", "is not a TOML file"),
     ],

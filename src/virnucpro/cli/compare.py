@@ -1,4 +1,11 @@
-"""virnucpro compare: compare two result folders or tables by id (this pipeline, original, fork)."""
+"""virnucpro compare: compare two result folders or tables by id.
+
+Each may be of this pipeline, the original or the fork.
+
+Exit status: 0 equal (same ids and labels, scores within the tolerance), 1 different, 2 cannot
+compare. Embeddings (of this pipeline) are described, but do not count. Tables in the same
+order are read side by side; others are sorted in the folder for temporary files (TMPDIR).
+"""
 
 import argparse
 from collections.abc import Iterator
@@ -13,23 +20,10 @@ from virnucpro.comparison.vectors import compare_embeddings
 from virnucpro.errors import InputError
 
 EXIT_DIFFERENT = 1
-DESCRIPTION = """\
-Compare two result folders or tables by id. Each may be of this pipeline, the original or the fork.
-
-Exit status: 0 equal (same ids and labels, scores within the tolerance), 1 different, 2 cannot
-compare. Embeddings (of this pipeline) are described, but do not count. Tables in the same
-order are read side by side; others are sorted in the folder for temporary files (TMPDIR).
-"""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "compare",
-        help="compare two result folders or tables by id",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("a", metavar="A", type=Path, help="folder of results, or one table")
     parser.add_argument("b", metavar="B", type=Path, help="what to compare with it")
     parser.add_argument(
@@ -43,7 +37,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--mismatch-limit", type=int, default=20, metavar="N",
         help="ids and flips to name in the report (default: 20)",
     )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,32 +1,53 @@
-"""virnucpro health: check the installation on this machine, in under a minute."""
+"""virnucpro health: check the installation on this machine, in under a minute.
+
+Checks versions, library, Java, Nextflow, folders, containers, SLURM, GPU and a forward pass. Exit
+status: 0 nothing failed, 1 something did.
+"""
 
 import argparse
 import json
 import logging
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from virnucpro.health.check_result import FAIL, OK, SKIP, WARN, CheckResult, Machine
-from virnucpro.health.checks import run_checks
+from virnucpro.health.device import check_attention, check_compiler, check_gpu
+from virnucpro.health.forward import check_forward
+from virnucpro.health.places import check_folders, check_locale, check_shared_memory
+from virnucpro.health.programs import (
+    check_containers,
+    check_java,
+    check_nextflow,
+    check_slurm,
+)
+from virnucpro.health.software import check_installed_library, check_packages, check_python
 from virnucpro.migration.places import PIPELINE_VARIABLE, checkout, find_pipeline
 
 EXIT_FAILED = 1
-DESCRIPTION = """\
-Check the installation on this machine: versions, library, Java, Nextflow, folders, containers,
-SLURM, GPU and a forward pass. Exit status: 0 nothing failed, 1 something did.
-"""
+# In the order of the report.
+CHECKS: tuple[Callable[[Machine], CheckResult | Iterable[CheckResult]], ...] = (
+    check_python,
+    check_packages,
+    check_installed_library,
+    check_java,
+    check_nextflow,
+    check_locale,
+    check_folders,
+    check_shared_memory,
+    check_containers,
+    check_slurm,
+    check_gpu,
+    check_compiler,
+    check_attention,
+    check_forward,
+)
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "health",
-        help=__doc__.split(": ", 1)[1],
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="cuda: a GPU that cannot be used is a failure (default: auto)",
@@ -40,7 +61,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help=f"checkout to check (default: {PIPELINE_VARIABLE}, else that of the library)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,10 +73,12 @@ def run(args: argparse.Namespace) -> int:
     pipeline = find_pipeline(args.pipeline, os.environ) if named else checkout()
     machine = Machine(pipeline, args.device, args.model_set, os.environ, Path.cwd())
     results: list[CheckResult] = []
-    for result in run_checks(machine):
-        results.append(result)
-        if not args.json:
-            print_result(result)
+    for check in CHECKS:
+        checked = check(machine)
+        for result in [checked] if isinstance(checked, CheckResult) else checked:
+            results.append(result)
+            if not args.json:
+                print_result(result)
     counts = Counter(result.status for result in results)
     if args.json:
         print(json.dumps([asdict(result) for result in results], indent=2))

@@ -8,13 +8,16 @@ import logging
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 
 from virnucpro.errors import InputError
 from virnucpro.migration.arguments import globals_last
 
-# Each module has `add_parser(commands)`, which sets `run`: arguments in, exit status out. Modules
-# import torch in their functions only, so that `virnucpro --help` is quick and needs no GPU image.
-COMMANDS = ("models", "predict", "compare", "health", "profile")
+# Each module has `add_arguments(parser)` and `run`: arguments in, exit status out; its docstring is
+# the help text. Modules import torch in their functions only, so that `virnucpro --help` is quick
+# and needs no GPU image.
+COMMANDS = ("predict", "compare", "health", "profile")
+MODELS_COMMANDS = ("build", "check", "fetch", "list")
 EXIT_INPUT = 2
 
 
@@ -27,9 +30,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"virnucpro {version('virnucpro')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    models = commands.add_parser("models", help="make, fetch, check and list model sets")
+    models_commands = models.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in MODELS_COMMANDS:
+        _add_command(models_commands, name, import_module(f"virnucpro.cli.models_{name}"))
     for name in COMMANDS:
-        import_module(f"virnucpro.cli.{name}").add_parser(commands)
+        _add_command(commands, name, import_module(f"virnucpro.cli.{name}"))
     return parser
+
+
+def _add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, module: ModuleType
+) -> None:
+    text = str(module.__doc__)
+    parser = commands.add_parser(
+        name,
+        help=text.split(": ", 1)[1].split("\n")[0].rstrip("."),
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **getattr(module, "PARSER_SETTINGS", {}),
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,14 +13,8 @@ from virnucpro.model_import.allow_list import as_text
 MIN_CHUNK_BP = 30  # as the pipeline's --chunk_length
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "build",
-        help="make a model set from official files",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     add = parser.add_argument
     add("-o", "--output", type=Path, required=True, metavar="SET", help="folder of the new set")
     add("--esm2", type=Path, required=True, metavar="PATH",
@@ -31,13 +25,22 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="the original's .pth, a state dict, or safetensors")  # fmt: skip
     add("--chunk-length", type=_chunk_bp, metavar="BP",
         help="that the classifier was trained on; needed unless it is official")  # fmt: skip
-    add("--dtype", choices=("auto", "float32", "float16"), default="auto",
-        help="of the stored encoders; auto: float16 for float16 files, else float32")  # fmt: skip
-    add("--store", type=Path, metavar="DIR", help="for components; default: SET/../components")
+    add_build_options(parser)
     add("--force", action="store_true", help="replace the modelset.json of an existing set")
     add("--show-allowed", action="version", version=as_text(),
         help="print the globals that a file of torch.save may name, and exit")  # fmt: skip
-    parser.set_defaults(run=run)
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `models fetch` has too."""
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "float16"), default="auto",
+        help="of the stored encoders; auto: float16 for float16 files, else float32",
+    )  # fmt: skip
+    parser.add_argument(
+        "--store", type=Path, metavar="DIR",
+        help="where the set's components go (default: components beside the set)",
+    )  # fmt: skip
 
 
 def _chunk_bp(text: str) -> int:

@@ -35,14 +35,8 @@ FIGURES = (
 )
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "check",
-        help="verify every file of a model set, and compute with it",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     add = parser.add_argument
     add("set", type=Path, metavar="SET", help="folder of the set")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto",
@@ -50,7 +44,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--certify", action="store_true", help="measure lower precisions against float32")
     add("--frames", type=Path, metavar="FILE",
         help="to certify with: X.faa or X.fna, beside each other; default: the demo's")  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

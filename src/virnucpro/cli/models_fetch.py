@@ -1,26 +1,20 @@
-"""virnucpro models fetch: an official model set from its published files, checked."""
-
-import argparse
-from pathlib import Path
-
-DESCRIPTION = """\
-Download the official files, or take them from a folder, check them and build a model set.
+"""virnucpro models fetch: download official files, check them and build a model set.
 
 Every file is compared with the size and checksum in assets/models.toml. Where no source states a
 checksum, the file's sha256 is recorded at the first fetch, and other content is refused later.
 A broken download is resumed when the same command is run again. Proxies: HTTPS_PROXY, NO_PROXY.
-This is the only command that needs a network; with --from it needs none.
+This is the only command that needs a network; with --from, which takes the files from a folder, it
+needs none.
 """
 
+import argparse
+from pathlib import Path
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "fetch",
-        help=__doc__.split(": ", 1)[1],
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+from virnucpro.cli.models_build import add_build_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("name", help="virnucpro-500 or virnucpro-300")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="SET", help="its folder")
     parser.add_argument(
@@ -41,25 +35,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="DIR",
         help="where downloads stay (default: downloads beside the set)",
     )
-    parser.add_argument(
-        "--store",
-        type=Path,
-        metavar="DIR",
-        help="where the set's components go (default: components beside the set)",
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "float16"),
-        default="auto",
-        help="of the stored encoders; auto: float16 for float16 files, else float32",
-    )
+    add_build_options(parser)
     parser.add_argument(
         "--sources",
         type=Path,
         metavar="TOML",
         help="a table to use instead of assets/models.toml, e.g. with the addresses of a mirror",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""virnucpro models list: the model sets in some folders."""
+"""virnucpro models list: print the model sets in some folders."""
 
 import argparse
 from pathlib import Path
@@ -6,14 +6,12 @@ from pathlib import Path
 from virnucpro.model_sets.listing import FOLDERS_VARIABLE, default_folders, list_sets
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("list", help="print the model sets in some folders")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument(
         "folders", type=Path, nargs="*", metavar="FOLDER",
         help=f"sets, or folders of sets; default: the bundled ones and ${FOLDERS_VARIABLE}",
     )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

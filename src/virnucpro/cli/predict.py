@@ -11,6 +11,8 @@ from virnucpro.migration.arguments import read_arguments
 from virnucpro.migration.launch import Launch
 from virnucpro.migration.places import find_nextflow, find_pipeline, has_results, last_session
 
+# It takes all words unparsed, since those after `--` go to nextflow.
+PARSER_SETTINGS = {"prefix_chars": "\0", "add_help": False}
 MODEL_SET_VARIABLE = "VIRNUCPRO_MODEL_SET"
 NOT_OFFICIAL = (
     "model set: the small one of this repository, which we trained; these are not the official "
@@ -19,13 +21,9 @@ NOT_OFFICIAL = (
 )
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command. It takes all words unparsed, since those after `--` go to nextflow."""
-    parser = commands.add_parser(
-        "predict", help=__doc__.split(": ", 1)[1], prefix_chars="\0", add_help=False
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("words", nargs=argparse.REMAINDER)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> NoReturn:

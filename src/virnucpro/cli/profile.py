@@ -18,14 +18,8 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16", "fp8")  # engine.device, which needs torch
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "profile",
-        help="find the fastest token budget and attention on this machine",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     add = parser.add_argument
     add("--encoder-of", type=Path, required=True, metavar="SET", help="folder of a model set")
     add("--precision", choices=PRECISIONS, default="auto", help="as the pipeline's (default: auto)")
@@ -34,7 +28,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--frames", type=Path, metavar="FILE",
         help="X.faa or X.fna, beside each other; default: the demo's")  # fmt: skip
     add("-o", "--output", type=Path, metavar="FILE", help="JSON for --engine_profile")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,17 +1,18 @@
 """Compares two tables of a level, and two samples level by level."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from virnucpro.comparison.differences import BLOCK_PAIRS, TIE_ZONE, Differences
 from virnucpro.comparison.folders import Sample
 from virnucpro.comparison.matching import OrderDiffersError, Pair, by_id, in_lockstep
-from virnucpro.comparison.tables import LEVELS, ResultTable, Row
+from virnucpro.comparison.tables import LEVELS, NO_SCORE, ResultTable, Row
 from virnucpro.files import atomic_write
 
 FRAME_SUFFIX_LENGTH = 2  # F1 to R3
@@ -76,10 +77,8 @@ class DifferingRows:
             else:
                 what = "score" if a.label == b.label else "label"
             labels = [side.label if side else "" for side in (a, b)]
-            scores: list[Any] = []
-            for side in (a, b):
-                scores += [side.other, side.virus] if side else ["", ""]
-            shown = ["" if value != value else value for value in scores]
+            scores = [x for side in (a, b) for x in (side[2:] if side else (NO_SCORE, NO_SCORE))]
+            shown = ["" if math.isnan(score) else score for score in scores]
             self._writer.writerow([sample, level, row.id, what, *labels, *shown])
 
 
@@ -128,24 +127,27 @@ def compare_tables(
     start = rows.mark() if rows else 0
     try:
         differences = Differences(tolerance, limit, scored=a.scored and b.scored)
-        for block in _blocks(in_lockstep(a, b)):
-            _add(block, differences, rows, sample, a.level)
+        _count(in_lockstep(a, b), differences, rows, sample, a.level)
         return LevelResult(a.level, a, b, differences, same_order=True)
     except OrderDiffersError:
         if rows:
             rows.back_to(start)
     differences = Differences(tolerance, limit, scored=a.scored and b.scored)
-    for block in _blocks(_ungrouped(by_id(a, b), differences)):
-        _add(block, differences, rows, sample, a.level)
+    _count(_ungrouped(by_id(a, b), differences), differences, rows, sample, a.level)
     return LevelResult(a.level, a, b, differences, same_order=False)
 
 
-def _add(
-    pairs: list[Pair], differences: Differences, rows: DifferingRows | None, sample: str, level: str
+def _count(
+    pairs: Iterator[Pair],
+    differences: Differences,
+    rows: DifferingRows | None,
+    sample: str,
+    level: str,
 ) -> None:
-    differing = differences.add(pairs)
-    if rows:
-        rows.add(sample, level, differing)
+    while block := list(islice(pairs, BLOCK_PAIRS)):
+        differing = differences.add(block)
+        if rows:
+            rows.add(sample, level, differing)
 
 
 def _ungrouped(groups: Iterator[list[Pair]], differences: Differences) -> Iterator[Pair]:
@@ -153,11 +155,6 @@ def _ungrouped(groups: Iterator[list[Pair]], differences: Differences) -> Iterat
         if len(group) > 1:
             differences.add_group(group)
         yield from group
-
-
-def _blocks(pairs: Iterator[Pair]) -> Iterator[list[Pair]]:
-    while block := list(islice(pairs, BLOCK_PAIRS)):
-        yield block
 
 
 def _score_flips(differences: Differences, *frames: ResultTable | None) -> None:

@@ -1,12 +1,13 @@
 """Pairs the rows of two tables: in file order where that is the same, else sorted by id."""
 
+import heapq
 import os
 import subprocess
 import tempfile
 from array import array
 from collections.abc import Iterator
 from itertools import groupby, zip_longest
-from operator import attrgetter
+from operator import itemgetter
 
 import numpy as np
 
@@ -44,20 +45,12 @@ def by_id(a: ResultTable, b: ResultTable) -> Iterator[list[Pair]]:
 
     Both tables are sorted on disk, in the folder for temporary files; memory is constant.
     """
-    groups_a, groups_b = _grouped(a), _grouped(b)
-    group_a, group_b = next(groups_a, None), next(groups_b, None)
-    while group_a or group_b:
-        take_a = bool(group_a and (not group_b or group_a[0] <= group_b[0]))
-        take_b = bool(group_b and (not group_a or group_b[0] <= group_a[0]))
-        rows_a = group_a[1] if group_a and take_a else []
-        rows_b = group_b[1] if group_b and take_b else []
-        yield list(zip_longest(rows_a, rows_b))
-        group_a = next(groups_a, None) if take_a else group_a
-        group_b = next(groups_b, None) if take_b else group_b
-
-
-def _grouped(table: ResultTable) -> Iterator[tuple[str, list[Row]]]:
-    return ((key, list(rows)) for key, rows in groupby(_sorted(table), key=attrgetter("id")))
+    of_a, of_b = ((row.id, 0, row) for row in _sorted(a)), ((row.id, 1, row) for row in _sorted(b))
+    for _, group in groupby(heapq.merge(of_a, of_b, key=itemgetter(0)), key=itemgetter(0)):
+        rows: tuple[list[Row], list[Row]] = ([], [])  # of A, of B
+        for _, side, row in group:
+            rows[side].append(row)
+        yield list(zip_longest(*rows))
 
 
 def _sorted(table: ResultTable) -> Iterator[Row]:

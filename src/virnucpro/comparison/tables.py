@@ -39,20 +39,11 @@ class Row(NamedTuple):
     virus: float
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns of a level; scores may be missing where they are not needed."""
-
-    id: str
-    label: str
-    scores: tuple[str, ...]
-    needs_scores: bool
-
-
+# Of id, label and scores; among chunk tables only the fork's have scores.
 COLUMNS = {
-    "frame": Columns("Sequence_ID", "Prediction", ("score1", "score2"), True),
-    "chunk": Columns("Modified_ID", "Is_Virus", ("max_score_0", "max_score_1"), False),
-    "contig": Columns("sequence_id", "call", ("weighted_delta",), True),
+    "frame": ("Sequence_ID", "Prediction", "score1", "score2"),
+    "chunk": ("Modified_ID", "Is_Virus", "max_score_0", "max_score_1"),
+    "contig": ("sequence_id", "call", "weighted_delta"),
 }
 
 
@@ -126,10 +117,10 @@ def recognise(path: Path) -> ResultTable | None:
         return ResultTable(path, level, True, (0, 1, 2, 3), 4)
     names = first.split("\t")
     for level, columns in COLUMNS.items():
-        scored = all(name in names for name in columns.scores)
-        if columns.id in names and columns.label in names and (scored or not columns.needs_scores):
-            columns_used = (columns.id, columns.label, *(columns.scores if scored else ()))
-            indices = tuple(names.index(name) for name in columns_used)
+        scored = all(name in names for name in columns[2:])
+        used = columns if scored or level != "chunk" else columns[:2]
+        if all(name in names for name in used):
+            indices = tuple(names.index(name) for name in used)
             return ResultTable(path, level, scored, indices, len(names))
     return None
 

@@ -6,7 +6,8 @@ A number is a JSON number, never a string or a boolean. A fault is reported with
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,9 @@ def _calibration(content: Any) -> Calibration:
     """Return the calibration; ValueError with place and cause for anything else."""
     _check(isinstance(content, dict), "it", "is not a JSON object")
     _check(content.get("format") == FORMAT, "format", f"is {content.get('format')!r}")
-    bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(_list("", content, "bins")))
+    entries = _member("", content, "bins")
+    _check(isinstance(entries, list), "bins", "is not a list")
+    bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(entries))
     min_chunks = [b.min_chunks for b in bins]
     _check(min_chunks[:1] == [1] and _rises(min_chunks, strictly=True),
            "bins", f"start at {min_chunks} chunks, not at 1 and then ascending")  # fmt: skip
@@ -187,14 +190,10 @@ def _at(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
 
-def _list(place: str, entry: Any, name: str) -> list[Any]:
-    value = _member(place, entry, name)
-    _check(isinstance(value, list), _at(place, name), "is not a list")
-    return list(value)
-
-
 def _numbers(place: str, entry: Any, name: str) -> tuple[float, ...]:
-    return tuple(_as_number(_at(place, name), value) for value in _list(place, entry, name))
+    values = _member(place, entry, name)
+    _check(isinstance(values, list), f"{place}.{name}", "is not a list")
+    return tuple(_as_number(f"{place}.{name}", value) for value in values)
 
 
 def _number(place: str, entry: Any, name: str) -> float:
@@ -213,10 +212,7 @@ def _is_count(value: Any) -> bool:
 
 def _rises(numbers: Sequence[float], *, strictly: bool = False) -> bool:
     """Return whether each is at least the one before, or with `strictly` above it."""
-    in_order: Callable[[float, float], bool] = (
-        (lambda a, b: a < b) if strictly else (lambda a, b: a <= b)
-    )
-    return all(map(in_order, numbers, numbers[1:]))
+    return all(map(operator.lt if strictly else operator.le, numbers, numbers[1:]))
 
 
 def _refuse_constant(constant: str) -> None:

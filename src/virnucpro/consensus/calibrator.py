@@ -17,9 +17,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-LARGEST_DELTA = (
-    1 - 1e-6
-)  # float32 scores near 0 and 1 resolve no more; the log-odds stay below 14.6
+# Float32 scores near 0 and 1 resolve no more; the log-odds stay below 14.6.
+LARGEST_DELTA = 1 - 1e-6
 
 
 class Verdict(NamedTuple):

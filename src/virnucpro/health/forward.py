@@ -13,7 +13,7 @@ from virnucpro.errors import InputError
 from virnucpro.health.check_result import FAIL, OK, SKIP, CheckResult, Machine
 from virnucpro.health.device import NoDeviceError, torch_device
 from virnucpro.model_diagnostics.parity import cosines
-from virnucpro.model_sets.description import read_model_set
+from virnucpro.model_sets.description import ModelSet, read_model_set
 
 if TYPE_CHECKING:
     import torch
@@ -65,13 +65,13 @@ def check_forward(machine: Machine) -> Iterator[CheckResult]:
     for precision in ("fp32",) if device.type == "cpu" else ("fp32", "fp16"):
         where = f"{folder.name} on {device.type} in {precision}"
         try:
-            components = read_components(folder)
-            actual = run_frames(components, device, precision)
+            model_set = read_model_set(folder)
+            actual = run_frames(model_set, device, precision)
             if machine.model_set is None and machine.pipeline:
                 stored = machine.pipeline / EXPECTATION
-                text = check_expected(actual, read_expectation(stored, components), precision)
+                text = check_expected(actual, read_expectation(stored, model_set), precision)
             else:
-                text = check_equal(actual, run_frames(components, device, precision))
+                text = check_equal(actual, run_frames(model_set, device, precision))
         except Exception as error:  # whatever a driver or a compiler raises is to be reported
             remedy = "Copy or fetch the model set again, update the driver, or use --device cpu."
             cause = (str(error).splitlines() or [""])[0] or type(error).__name__
@@ -80,17 +80,7 @@ def check_forward(machine: Machine) -> Iterator[CheckResult]:
             yield CheckResult(name, OK, f"{where}: {text}")
 
 
-def read_components(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Return path and sha256 of each component of a set.
-
-    Raises: InputError when the folder is not a model set.
-    """
-    return {part.role: (part.path, part.sha256) for part in read_model_set(folder).components}
-
-
-def run_frames(
-    components: dict[str, tuple[Path, str]], device: "torch.device", precision: str
-) -> ForwardResult:
+def run_frames(model_set: ModelSet, device: "torch.device", precision: str) -> ForwardResult:
     """Embed and score FRAMES.
 
     Raises: InputError for a damaged component, and whatever torch and its compilers do.
@@ -101,19 +91,19 @@ def run_frames(
     from virnucpro.scoring.composition_features import composition_features
 
     vectors = {}
-    tokenizer, tokenizer_sha256 = components["tokenizer"]
+    tokenizer, classifier_file = model_set.component("tokenizer"), model_set.component("classifier")
     for name in ENCODERS:
-        path, sha256 = components[name]
-        engine = load_engine(path, sha256, device, precision)
+        encoder = model_set.component(name)
+        engine = load_engine(encoder.path, encoder.sha256, device, precision)
         result = embed(
             engine.model,
-            load_tokenizer(engine.encoder, device, tokenizer, tokenizer_sha256),
+            load_tokenizer(engine.encoder, device, tokenizer.path, tokenizer.sha256),
             FRAMES[name],
             engine.token_budget,
             exact=engine.exact,
         )
         vectors[name] = result.distinct[result.row_of]
-    classifier = load_classifier(*components["classifier"])
+    classifier = load_classifier(classifier_file.path, classifier_file.sha256)
     composition = None
     if classifier.takes_composition:
         composition = composition_features(FRAMES["dnabert_s"], FRAMES["esm2"])
@@ -121,14 +111,14 @@ def run_frames(
     return ForwardResult(vectors, scores[:, 1])
 
 
-def read_expectation(path: Path, components: dict[str, tuple[Path, str]]) -> ForwardResult:
+def read_expectation(path: Path, model_set: ModelSet) -> ForwardResult:
     """Return the stored result.
 
     Raises: InputError when the file is missing, or of other components or frames.
     """
     try:
         stored: dict[str, Any] = json.loads(path.read_text())
-        hashes = {name: sha256 for name, (_, sha256) in components.items()}
+        hashes = {component.role: component.sha256 for component in model_set.components}
         frames = {name: list(texts) for name, texts in FRAMES.items()}
         if stored["components"] != hashes or stored["frames"] != frames:
             raise InputError(

@@ -33,12 +33,9 @@ def check_java(machine: Machine) -> CheckResult:
         return CheckResult("java", FAIL, "not on PATH", remedy)
     output = run_program(["java", "-version"], machine.environment)
     match = re.search(r'version "(\d+)', output.text)
-    if match is None:
+    if match is None or int(match[1]) < MIN_JAVA:
         return CheckResult("java", FAIL, _first_line(output), remedy)
-    found = _first_line(output)
-    if int(match[1]) < MIN_JAVA:
-        return CheckResult("java", FAIL, found, remedy)
-    return CheckResult("java", OK, found)
+    return CheckResult("java", OK, _first_line(output))
 
 
 def check_nextflow(machine: Machine) -> CheckResult:

@@ -79,11 +79,12 @@ def check_model_set(request: ModelSetRequest) -> CheckedSet:
             f"{where}: there is no {DESCRIPTION} in it. Give the folder of a model set."
         )
     model_set = read_model_set(Path(request.folder), request.staged[DESCRIPTION])
-    chunk_bp, rule = request.chunk_length or model_set.chunk_bp[0], _frame_rule(model_set, request)
+    chunk_bp, rule = request.chunk_length or model_set.chunk_bp[0], model_set.frame_rule
+    if request.frame_rule:
+        rule = rule._replace(name=request.frame_rule)
     faults = [
         *_missing_files(model_set, request),
-        *_chunk_faults(model_set, request, chunk_bp),
-        *_rule_faults(model_set, rule),
+        *_setting_faults(model_set, request, chunk_bp, rule),
         *certificate_fault(model_set, request.engine.precision),
     ]
     encoders, engine_faults = encoder_settings(model_set, request.engine, request.engine_profile)
@@ -105,11 +106,6 @@ def check_model_set(request: ModelSetRequest) -> CheckedSet:
     }
     trained = _trained_set(model_set, request, chunk_bp, rule) if request.set_name else None
     return CheckedSet(checked, provenance, trained)
-
-
-def _frame_rule(model_set: ModelSet, request: ModelSetRequest) -> FrameRule:
-    stated = model_set.frame_rule
-    return FrameRule(request.frame_rule or stated.name, stated.min_residues)
 
 
 def _stated(rule: FrameRule) -> dict[str, Any]:
@@ -147,25 +143,24 @@ def _same_names(model_set: ModelSet) -> list[str]:
     ]
 
 
-def _chunk_faults(model_set: ModelSet, request: ModelSetRequest, chunk_bp: int) -> list[str]:
+def _setting_faults(
+    model_set: ModelSet, request: ModelSetRequest, chunk_bp: int, rule: FrameRule
+) -> list[str]:
+    faults = []
     # encoders read chunks of any length; a new classifier is for those that it is trained on
     any_length = request.allow_chunk_length_mismatch or request.set_name
-    if any_length or chunk_bp in model_set.chunk_bp:
-        return []
-    return [
-        f"--chunk_length {chunk_bp}: the model set {model_set.name} was trained on "
-        f"{', '.join(map(str, model_set.chunk_bp))} bp. Use one of these, another --model_set, or "
-        "--allow_chunk_length_mismatch."
-    ]
-
-
-def _rule_faults(model_set: ModelSet, rule: FrameRule) -> list[str]:
-    if rule.name in FRAME_RULES:
-        return []
-    return [
-        f"Model set {model_set.name} wants the frame rule '{rule.name}', which this version does "
-        "not have. Set --frame_rule open to use the original's."
-    ]
+    if not (any_length or chunk_bp in model_set.chunk_bp):
+        faults.append(
+            f"--chunk_length {chunk_bp}: the model set {model_set.name} was trained on "
+            f"{', '.join(map(str, model_set.chunk_bp))} bp. Use one of these, another --model_set, "
+            "or --allow_chunk_length_mismatch."
+        )
+    if rule.name not in FRAME_RULES:
+        faults.append(
+            f"Model set {model_set.name} wants the frame rule '{rule.name}', which this version "
+            "does not have. Set --frame_rule open to use the original's."
+        )
+    return faults
 
 
 def _calibration(

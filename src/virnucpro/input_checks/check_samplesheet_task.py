@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from virnucpro.errors import InputError
-from virnucpro.input_checks.sheet import Sheet, as_name, read_sheet, row_faults
+from virnucpro.input_checks.sheet import Sheet, read_sheet, row_faults
 
 COLUMNS = ("sample", "input", "input_2")
 RESERVED_NAMES = ("summary.tsv", "pipeline_info")  # beside the samples' folders
 MATES_COLUMN = re.compile(r"(input|fastq|mates?|reads?|r)_?-?2", re.IGNORECASE)
 COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
+NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 SEQUENCES = re.compile(r"\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$", re.IGNORECASE)
 
 
@@ -91,7 +92,8 @@ def _samples_of_files(
     samples, faults = [], []
     for path in request.matches:
         name = PurePosixPath(path).name
-        sample = SheetSample(as_name(SEQUENCES.sub("", COMPRESSED.sub("", name))), [path], "0", {})
+        stem = SEQUENCES.sub("", COMPRESSED.sub("", name))
+        sample = SheetSample(NOT_IN_NAMES.sub("_", stem), [path], "0", {})
         faults += [
             f"{name}: {fault}. Name it in a samplesheet"
             for fault in row_faults({"sample": sample.id, "input": path}, schema)

@@ -1,7 +1,6 @@
 """CSV and TSV sheets with a header: read, and their rows checked against a JSON schema."""
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,8 +72,3 @@ def row_faults(row: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
         else f"{place} '{cells[place]}' {cause}"
         for place, cause in misfits(schema["items"], cells)
     ]
-
-
-def as_name(text: str) -> str:
-    """Return a text with what no name may have replaced."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text)

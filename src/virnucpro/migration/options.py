@@ -26,20 +26,25 @@ class Option:
     """An option of the fork and its counterpart here.
 
     Attributes:
-        flags: all its spellings.
+        spellings: all its flags, with blanks between.
         here: its counterpart, why it has no effect, or what to do instead; a sentence or two.
         effect: None for an option without effect.
         value: name of its value; None for a switch.
         refused: whether to refuse it, since ignoring it would give wrong results.
     """
 
-    flags: tuple[str, ...]
-    origin: Origin
+    spellings: str
     here: str
     effect: Effect | None = None
     value: str | None = None
     parse: Callable[[str], object] = str
+    origin: Origin = Origin.PREDICT
     refused: bool = False
+
+    @property
+    def flags(self) -> list[str]:
+        """Return its flags."""
+        return self.spellings.split()
 
     @property
     def names(self) -> str:
@@ -59,35 +64,6 @@ def absolute(text: str) -> str:
     return str(Path(text).absolute())
 
 
-def _own(flag: str, here: str, effect: Effect) -> Option:
-    return Option((flag,), Origin.THIS, here, effect, "DIR", absolute)
-
-
-def _supported(
-    flags: str,
-    here: str,
-    effect: Effect,
-    value: str | None = None,
-    parse: Callable[[str], object] = str,
-    origin: Origin = Origin.PREDICT,
-) -> Option:
-    return Option(tuple(flags.split()), origin, here, effect, value, parse)
-
-
-def _ignored(
-    flags: str,
-    here: str,
-    value: str | None = None,
-    parse: Callable[[str], object] = int,
-    origin: Origin = Origin.PREDICT,
-) -> Option:
-    return Option(tuple(flags.split()), origin, here, None, value, parse)
-
-
-def _refused(flags: str, here: str, value: str, origin: Origin = Origin.PREDICT) -> Option:
-    return Option(tuple(flags.split()), origin, here, None, value, refused=True)
-
-
 BATCHES = (
     "The number of tokens in a batch depends on the model and the GPU's memory, and is halved when "
     "memory runs out."
@@ -102,32 +78,39 @@ SINGLE_ENGINE = (
 )
 
 OPTIONS = (
-    _own(
+    Option(
         "--model-set",
         "`--model_set DIR`, from `virnucpro models`. Default: the variable VIRNUCPRO_MODEL_SET, "
         "else the bundled compact set.",
         launch.parameter("model_set"),
+        "DIR",
+        absolute,
+        origin=Origin.THIS,
     ),
-    _own(
+    Option(
         "--pipeline",
         "Folder of the pipeline. Default: the variable VIRNUCPRO_PIPELINE, else the checkout "
         "that this command is installed from.",
         launch.pipeline,
+        "DIR",
+        absolute,
+        origin=Origin.THIS,
     ),
-    _supported(
+    Option(
         "-m --model-type",
         "`--chunk_length 300` or `500`, which the pipeline refuses when the model set was not "
         "trained on it. `custom` is refused: build a model set. Default: the length of the set.",
         launch.model_type,
         "300|500|custom",
     ),
-    _refused(
+    Option(
         "-p --model-path",
         "A classifier is part of a model set, and pickles are never loaded unchecked. Build a set "
         "with `virnucpro models build --classifier FILE`, then give --model-set.",
-        "FILE",
+        value="FILE",
+        refused=True,
     ),
-    _supported(
+    Option(
         "-e --expected-length",
         "`--chunk_length N`. Must agree with -m. To use a set with a length that it was not "
         "trained on, omit -m and add `-- --allow_chunk_length_mismatch`.",
@@ -135,7 +118,7 @@ OPTIONS = (
         "N",
         int,
     ),
-    _supported(
+    Option(
         "-o --output-dir",
         "`--outdir DIR`. Default: the input's name and `_predictions`, in the current folder. A "
         "folder with results is refused without --resume or --force, where the fork asked.",
@@ -143,59 +126,60 @@ OPTIONS = (
         "DIR",
         absolute,
     ),
-    _supported(
+    Option(
         "-d --device",
         "`--device`; for cuda:N and N also the variable CUDA_VISIBLE_DEVICES=N. cuda fails without "
         "a usable GPU, with the reason; it never falls back to the CPU.",
         launch.device,
         "auto|cpu|cuda|cuda:N|N",
     ),
-    _ignored(
+    Option(
         "-b --batch-size",
         "The classifier always runs in blocks of 256 rows, so that scores do not depend on it.",
-        "N",
+        value="N",
+        parse=int,
     ),
-    _ignored(
-        "-w --num-workers", "CLASSIFY reads a shard at once; there are no loader processes.", "N"
+    Option(
+        "-w --num-workers",
+        "CLASSIFY reads a shard at once; there are no loader processes.",
+        value="N",
+        parse=int,
     ),
-    _supported(
+    Option(
         "-k --keep-intermediate",
         "`--save_embeddings true`: writes embeddings to `<outdir>/<sample>/embeddings/`. "
         "Everything else stays in `work/` anyway, until you remove it.",
         launch.parameter("save_embeddings", "true"),
     ),
-    _supported(
+    Option(
         "--resume",
         "`-resume` of the last run that was started in this folder with the same output folder. "
         "Without one, everything is computed, and a message says so.",
         launch.resume,
     ),
-    _supported(
+    Option(
         "-f --force",
         "Continues although the output folder is not empty. Files of the same names are replaced, "
         "others stay.",
         launch.force,
     ),
-    _supported(
+    Option(
         "--no-progress",
         "`-ansi-log false`: one line for each task, no bars.",
         launch.after("-ansi-log", "false"),
     ),
-    _ignored("--dnabert-batch-size", BATCHES, "N"),
-    _ignored(
-        "--parallel",
-        "With several GPUs embedding tasks always run in parallel, one on each.",
-    ),
-    _ignored("--v1-fallback", SINGLE_ENGINE),
-    _ignored("--v1-attention", SINGLE_ENGINE),
-    _supported(
+    Option("--dnabert-batch-size", BATCHES, value="N", parse=int),
+    Option("--parallel", "With several GPUs embedding tasks always run in parallel, one on each."),
+    Option("--v1-fallback", SINGLE_ENGINE),
+    Option("--v1-attention", SINGLE_ENGINE),
+    Option(
         "--gpus",
         "The variable CUDA_VISIBLE_DEVICES, and `--device cuda`. The numbers are nvidia-smi's.",
         launch.gpus,
         "N,N",
     ),
-    _ignored("--esm-batch-size", BATCHES, "N"),
-    _supported(
+    Option("--esm-batch-size", BATCHES, value="N", parse=int),
+    Option(
         "-t --threads --merge-threads",
         "The CPUs of this machine that all tasks together may use (Java's "
         "ActiveProcessorCount, in the variable NXF_OPTS). On a cluster the scheduler decides.",
@@ -203,59 +187,64 @@ OPTIONS = (
         "N",
         int,
     ),
-    _ignored("--skip-checkpoint-validation", RESUMING),
-    _ignored("--force-resume", f"Omit --resume to compute everything again. {RESUMING}"),
-    _ignored("--dataloader-workers", FEEDING, "N"),
-    _ignored("--pin-memory", FEEDING),
-    _ignored(
+    Option("--skip-checkpoint-validation", RESUMING),
+    Option("--force-resume", f"Omit --resume to compute everything again. {RESUMING}"),
+    Option("--dataloader-workers", FEEDING, value="N", parse=int),
+    Option("--pin-memory", FEEDING),
+    Option(
         "--expandable-segments",
         "Batches have one size, so memory does not fragment. The variable PYTORCH_CUDA_ALLOC_CONF "
         "works as in torch.",
     ),
-    _ignored("--cache-clear-interval", "Batches have one size, so there is nothing to clear.", "N"),
-    _ignored("--cuda-streams", FEEDING),
-    _ignored("--no-cuda-streams", FEEDING),
-    _ignored("--persistent-models", "A task loads its model once; small samples share a task."),
-    _ignored("--no-persistent-models", "A task loads its model once; small samples share a task."),
-    _ignored(
+    Option(
+        "--cache-clear-interval",
+        "Batches have one size, so there is nothing to clear.",
+        value="N",
+        parse=int,
+    ),
+    Option("--cuda-streams", FEEDING),
+    Option("--no-cuda-streams", FEEDING),
+    Option("--persistent-models", "A task loads its model once; small samples share a task."),
+    Option("--no-persistent-models", "A task loads its model once; small samples share a task."),
+    Option(
         "-v --verbose",
         "Nextflow writes all details to .nextflow.log, and each task to its folder in `work/`.",
         origin=Origin.GLOBAL,
     ),
-    _supported(
+    Option(
         "-q --quiet",
         "`nextflow -q`: results and errors only.",
         launch.before("-q"),
         origin=Origin.GLOBAL,
     ),
-    _supported(
+    Option(
         "-l --log-file",
         "`nextflow -log FILE`: the log file, with all details.",
         launch.before("-log"),
         "FILE",
         origin=Origin.GLOBAL,
     ),
-    _refused(
+    Option(
         "-c --config",
         "The fork's YAML file is not read: docs/migration.md has the counterpart of each key. "
         "Configuration of Nextflow goes after two dashes: `-- -c FILE`.",
-        "FILE",
+        value="FILE",
+        refused=True,
         origin=Origin.GLOBAL,
     ),
-    _supported(
+    Option(
         "--use-gpu",
         "`--device cuda`: fails without a usable GPU. In the wrapper it did nothing.",
         launch.parameter("device", "cuda"),
         origin=Origin.CONTAINER,
     ),
-    _supported(
+    Option(
         "--no-gpu", "`--device cpu`.", launch.parameter("device", "cpu"), origin=Origin.CONTAINER
     ),
-    _ignored(
+    Option(
         "--virnucpro-path",
         "It named the fork's checkout; see --pipeline.",
-        "DIR",
-        str,
+        value="DIR",
         origin=Origin.CONTAINER,
     ),
 )

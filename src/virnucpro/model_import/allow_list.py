@@ -1,5 +1,9 @@
 """Every global that a checkpoint may name; none is ever imported (restricted_unpickler)."""
 
+from collections.abc import Iterable
+
+from virnucpro.model_import.pickle_values import REBUILD
+
 # Storage classes of torch, and the dtype of their elements.
 STORAGES = {
     "torch.FloatStorage": "float32",
@@ -10,17 +14,6 @@ STORAGES = {
     "torch.IntStorage": "int32",
     "torch.BoolStorage": "bool",
 }
-# Calls that rebuild a value; pickle_values has a function for each.
-CALLS = (
-    "torch._utils._rebuild_tensor",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-    "torch._utils._rebuild_parameter_with_state",
-    "torch.Size",
-    "collections.OrderedDict",
-    "builtins.set",
-    "__builtin__.set",  # as protocol 2 spells it
-)
 # Classes whose objects are kept as their names and attributes, without any behaviour.
 OBJECTS = (
     "__main__.MLPClassifier",  # the original's classifier, pickled whole
@@ -31,12 +24,16 @@ OBJECTS = (
     "torch.nn.modules.activation.Softmax",
     "argparse.Namespace",  # configuration in fair-esm's checkpoints
 )
-ALLOWED = frozenset((*STORAGES, *CALLS, *OBJECTS))
+ALLOWED = frozenset((*STORAGES, *REBUILD, *OBJECTS))
 
 
 def as_text() -> str:
     """Return the list, one global a line."""
-    rows = [("storages of tensors", STORAGES), ("values", CALLS), ("objects without code", OBJECTS)]
+    lists: dict[str, Iterable[str]] = {
+        "storages of tensors": STORAGES,
+        "values": REBUILD,
+        "objects without code": OBJECTS,
+    }
     return "\n".join(
-        f"{title}:\n" + "\n".join(f"  {name}" for name in names) for title, names in rows
+        f"{title}:\n" + "\n".join(f"  {name}" for name in names) for title, names in lists.items()
     )

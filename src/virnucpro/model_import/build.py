@@ -19,7 +19,6 @@ from virnucpro.model_import.plan import Plan
 from virnucpro.model_import.store import path_in_set, put, put_copy
 from virnucpro.model_sets.description import write_description
 
-UNKNOWN = "unknown"
 LICENCE = "that of the sources, see their authors; ESM-2: MIT, DNABERT-S: Apache-2.0"
 T = TypeVar("T")
 
@@ -106,7 +105,7 @@ def _check_width_sum(request: BuildRequest, plans: dict[str, Plan]) -> None:
 
 
 def _chunk_length(requested: int | None, classifier: Identity) -> int:
-    known = classifier.known.chunk_bp if classifier.known else None
+    known = classifier.chunk_bp
     if known is not None and requested not in (None, known):
         raise InputError(
             f"--chunk-length {requested}: {classifier.path} was trained on chunks of {known}. Omit "
@@ -164,16 +163,21 @@ def _write(request: BuildRequest, plans: dict[str, Plan], tokenizer: Path, chunk
 def _entry(request: BuildRequest, file: Path, sources: tuple[Path, ...]) -> dict[str, Any]:
     """Return what modelset.json says of any component."""
     identities = [identify(source) for source in sources]
-    known_as = [i.known.name if i.known else UNKNOWN for i in identities]
-    log.info("%s: %s, sha256 %s", sources[0], known_as[0], identities[0].sha256)
+    first = identities[0]
+    log.info("%s: %s, sha256 %s", first.path, first.known_as, first.sha256)
     return {
         "file": path_in_set(file, request.folder),
         "sha256": file.stem,
         "source": {
-            "known_as": known_as[0],
+            "known_as": first.known_as,
             "files": [
-                {"name": i.path.name, "bytes": i.num_bytes, "sha256": i.sha256, "known_as": name}
-                for i, name in zip(identities, known_as, strict=True)
+                {
+                    "name": i.path.name,
+                    "bytes": i.num_bytes,
+                    "sha256": i.sha256,
+                    "known_as": i.known_as,
+                }
+                for i in identities
             ],
         },
     }

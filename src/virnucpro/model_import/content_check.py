@@ -33,39 +33,11 @@ class CheckedFile:
     check: str
 
 
-class FirstFetches:
-    """What unpinned files contained at their first fetch: JSON in the folder of downloads."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take the folder of downloads; the record is read when it is needed."""
-        self.path = folder / RECORD
-
-    def read(self) -> dict[str, dict[str, str]]:
-        """Return path in the folder -> sha256, url, date.
-
-        Raises: InputError when the record is damaged.
-        """
-        if not self.path.exists():
-            return {}
-        try:
-            content = json.loads(self.path.read_text())
-            return {name: {k: str(v) for k, v in entry.items()} for name, entry in content.items()}
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{self.path}: the record of first fetches cannot be read ({error}). Restore "
-                "it, or delete it to trust what is fetched next."
-            ) from error
-
-    def add(self, file: SourceFile, sha256: str) -> None:
-        """Record a first fetch."""
-        now = datetime.now(timezone.utc).date().isoformat()
-        content = {**self.read(), file.path: {"sha256": sha256, "url": file.url, "date": now}}
-        write_text(self.path, json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def check_content(file: SourceFile, path: Path, first_fetches: FirstFetches) -> CheckedFile:
+def check_content(file: SourceFile, path: Path, cache: Path) -> CheckedFile:
     """Compare a local file with all that is known of it; record its sha256 where none is.
 
+    Args:
+        cache: the folder of downloads, which has the record of first fetches.
     Raises: WrongContentError naming the actual and the expected value.
     """
     sha256, git_blob, size = digests(path)
@@ -81,19 +53,40 @@ def check_content(file: SourceFile, path: Path, first_fetches: FirstFetches) -> 
     if file.is_pinned:
         name = "sha256" if file.sha256 else "git blob id"
         return CheckedFile(file, path, sha256, f"{name} as published")
-    known = first_fetches.read().get(file.path)
+    record = cache / RECORD
+    fetched = _read_record(record)
+    known = fetched.get(file.path)
     if known is None:
-        first_fetches.add(file, sha256)
+        today = datetime.now(timezone.utc).date().isoformat()
+        fetched[file.path] = {"sha256": sha256, "url": file.url, "date": today}
+        write_text(record, json.dumps(fetched, indent=2, sort_keys=True) + "\n")
         check = "recorded at this first fetch, no source states a checksum"
         return CheckedFile(file, path, sha256, check)
     if known["sha256"] != sha256:
         raise WrongContentError(
             f"{path}: sha256 is {sha256}, at the first fetch on {known['date']} it was "
-            f"{known['sha256']} ({first_fetches.path}). Find out which is the official one; to "
+            f"{known['sha256']} ({record}). Find out which is the official one; to "
             "accept the new one, delete its entry from that record."
         )
     check = f"as at the first fetch on {known['date']}, no source states a checksum"
     return CheckedFile(file, path, sha256, check)
+
+
+def _read_record(record: Path) -> dict[str, dict[str, str]]:
+    """Return path in the folder -> sha256, url, date.
+
+    Raises: InputError when the record is damaged.
+    """
+    if not record.exists():
+        return {}
+    try:
+        content = json.loads(record.read_text())
+        return {name: {k: str(v) for k, v in entry.items()} for name, entry in content.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{record}: the record of first fetches cannot be read ({error}). Restore it, or "
+            "delete it to trust what is fetched next."
+        ) from error
 
 
 def digests(path: Path) -> tuple[str, str, int]:

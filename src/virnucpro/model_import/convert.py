@@ -13,13 +13,13 @@ from tqdm import tqdm
 from virnucpro.errors import InputError
 from virnucpro.model_import.plan import Plan
 from virnucpro.model_import.progress import byte_progress
-from virnucpro.model_import.safetensors_file import WRITTEN, write_safetensors
-from virnucpro.model_import.stored_tensor import StoredTensor
+from virnucpro.model_import.safetensors_file import write_safetensors
+from virnucpro.model_import.stored_tensor import DTYPES, StoredTensor
 
 
 def component_bytes(plan: Plan, dtype: str) -> int:
     """Return the size of the numbers of a component."""
-    return sum(map(prod, plan.shapes.values())) * WRITTEN[dtype][1].itemsize
+    return sum(map(prod, plan.shapes.values())) * DTYPES[dtype].itemsize
 
 
 def convert_component(path: Path, plan: Plan, dtype: str) -> str:
@@ -48,7 +48,7 @@ def _checked(name: str, part: StoredTensor, dtype: str) -> NDArray[Any]:
     numbers = part.read()
     if numbers.dtype.kind != "f":
         raise InputError(f"{part.path}: {name} is {part.dtype}, expected floating point.")
-    kind = WRITTEN[dtype][1]
+    kind = DTYPES[dtype]
     with np.errstate(over="ignore"):
         stored = numbers.astype(kind, copy=False)
     if np.isfinite(stored).all():

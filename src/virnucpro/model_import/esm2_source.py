@@ -88,7 +88,9 @@ def plan_esm2(path: Path) -> Plan:
             "heads is not ESM-2. Give the published checkpoint, which states its heads."
         )
     frequencies = _frequencies(path, weights.tensors, width // heads)
-    notes = _contact_notes(path)
+    notes = []
+    if (regression := path.with_name(f"{path.stem}-contact-regression.pt")).exists():
+        notes.append(f"{regression.name} is not needed: no contacts are predicted")
     if frequencies:
         notes.append("its rotary frequencies are rounded; they are used as they are")
     plan = Plan(
@@ -203,8 +205,3 @@ def _frequencies(
     if any(not np.array_equal(first, other) for other in others):
         raise InputError(f"{path}: its layers differ in rotary frequencies, so it is not ESM-2.")
     return () if worst <= EXACT_FREQUENCIES else tuple(first.tolist())
-
-
-def _contact_notes(path: Path) -> list[str]:
-    beside = path.with_name(f"{path.stem}-contact-regression.pt")
-    return [f"{beside.name} is not needed: no contacts are predicted"] if beside.exists() else []

@@ -16,7 +16,6 @@ from urllib3 import Retry
 from virnucpro.errors import InputError
 from virnucpro.model_import.content_check import (
     CheckedFile,
-    FirstFetches,
     WrongContentError,
     check_content,
 )
@@ -57,7 +56,7 @@ def fetch_set(
         if carried is None:
             checked = download_all(official.files, cache, retry)
         else:
-            checked = check_carried(official.files, carried, FirstFetches(cache))
+            checked = check_carried(official.files, carried, cache)
     for file in checked:
         log.info("%s: sha256 %s, %s", file.path, file.sha256, file.check)
     from virnucpro.model_import.build import BuildRequest, build  # loads torch
@@ -83,25 +82,24 @@ def download_all(files: Sequence[SourceFile], cache: Path, retry: Retry) -> list
     parts = [part_file(cache / f.path) for f in files]
     received = sum(part.stat().st_size for part in parts if part.exists())
     check_disk_space(cache, stated - received, "the download", "name another disk with --cache")
-    first_fetches = FirstFetches(cache)
     try:
-        return [obtain(file, cache, first_fetches, retry) for file in files]
+        return [obtain(file, cache, retry) for file in files]
     except InputError as error:
         raise InputError(f"{error}\n{by_hand(files)}") from error
 
 
-def obtain(file: SourceFile, cache: Path, first_fetches: FirstFetches, retry: Retry) -> CheckedFile:
+def obtain(file: SourceFile, cache: Path, retry: Retry) -> CheckedFile:
     """Return a file of the cache, downloaded if it is not there, its content checked."""
     target = cache / file.path
     if target.exists():
-        return check_content(file, target, first_fetches)
+        return check_content(file, target, cache)
     target.parent.mkdir(parents=True, exist_ok=True)
     transfer = Transfer(file.url, part_file(target), file.size_bytes, file.is_pinned)
     is_resumed = transfer.part_bytes > 0
     while True:
         download(transfer, retry)
         try:
-            checked = check_content(file, transfer.part, first_fetches)
+            checked = check_content(file, transfer.part, cache)
         except WrongContentError:
             transfer.discard()  # else the next command would resume a wrong part
             if not is_resumed:
@@ -119,9 +117,7 @@ def part_file(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
-def check_carried(
-    files: Sequence[SourceFile], folder: Path, first_fetches: FirstFetches
-) -> list[CheckedFile]:
+def check_carried(files: Sequence[SourceFile], folder: Path, cache: Path) -> list[CheckedFile]:
     """Return the files that were copied into a folder by hand, under their published names.
 
     Files with a sub-folder in the table may be in it or beside the others.
@@ -139,7 +135,7 @@ def check_carried(
     checked, faults = [], []
     for file, path in paths.items():
         try:
-            checked.append(check_content(file, path, first_fetches))
+            checked.append(check_content(file, path, cache))
         except WrongContentError as error:
             faults.append(str(error))
     if faults:

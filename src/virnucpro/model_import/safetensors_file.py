@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from virnucpro.errors import InputError
-from virnucpro.model_import.stored_tensor import StoredTensor, contiguous_strides
+from virnucpro.model_import.stored_tensor import DTYPES, StoredTensor, contiguous_strides
 
 DTYPE_NAMES = {
     "F32": "float32",
@@ -30,10 +30,7 @@ DTYPE_NAMES = {
     "I32": "int32",
     "BOOL": "bool",
 }
-WRITTEN: dict[str, tuple[str, np.dtype[Any]]] = {
-    "float32": ("F32", np.dtype("<f4")),
-    "float16": ("F16", np.dtype("<f2")),
-}
+WRITTEN = {"float32": "F32", "float16": "F16"}
 ALIGNMENT_BYTES = 8  # of the first number, as the library aligns it
 
 
@@ -86,7 +83,7 @@ def write_safetensors(
         tensors: name and numbers, sorted by name.
     Returns: the sha256 of the file.
     """
-    code, kind = WRITTEN[dtype]
+    code, kind = WRITTEN[dtype], DTYPES[dtype]
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     end = 0
     for name in sorted(shapes):

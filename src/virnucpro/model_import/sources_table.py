@@ -122,27 +122,35 @@ def read_table(path: Path | None = None) -> SourcesTable:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not a TOML file ({error}). Copy it again.") from error
-    faults: list[str] = []
-    files = {
-        key: file
-        for key, entry in content.get("files", {}).items()
-        if (file := _file_of(key, entry, faults))
-    }
-    sets = {
-        name: official
-        for name, entry in content.get("sets", {}).items()
-        if (official := _set_of(name, entry, files, faults))
-    }
+    file_entries, set_entries = content.get("files", {}), content.get("sets", {})
+    faults = []
+    for key, entry in file_entries.items():
+        if fault := _file_fault(entry):
+            faults.append(f"files.{key}: {fault}")
+    for name, entry in set_entries.items():
+        if fault := _set_fault(entry, file_entries):
+            faults.append(f"sets.{name}: {fault}")
     if faults:
         raise InputError(f"{path}: is faulty:\n  " + "\n  ".join(faults))
+    files = {key: SourceFile(**entry) for key, entry in file_entries.items()}
+    sets = {
+        name: OfficialSet(
+            name,
+            files[entry["classifier"]],
+            tuple(files[key] for key in entry["dnabert_s"]),
+            files[entry["esm2"]],
+            entry["esm2_width"],
+            entry["chunk_bp"],
+        )
+        for name, entry in set_entries.items()
+    }
     return SourcesTable(files, sets)
 
 
-def _file_of(key: str, entry: object, faults: list[str]) -> SourceFile | None:
-    """Return an entry of [files]; None after adding its faults to the list."""
+def _file_fault(entry: object) -> str:
+    """Return what is wrong with an entry of [files]; "" for nothing."""
     if not isinstance(entry, dict):
-        faults.append(f"files.{key}: must be a table")
-        return None
+        return "must be a table"
     known = {field.name for field in fields(SourceFile)}
     wrong = [f"{name} is unknown" for name in sorted(entry.keys() - known)]
     for name in ("name", "url", "source", "licence"):
@@ -158,30 +166,15 @@ def _file_of(key: str, entry: object, faults: list[str]) -> SourceFile | None:
         number = entry.get(name, 1)
         if not isinstance(number, int) or number < 1:
             wrong.append(f"{name} must be an integer >= 1")
-    if wrong:
-        faults.append(f"files.{key}: {', '.join(wrong)}")
-        return None
-    return SourceFile(**entry)
+    return ", ".join(wrong)
 
 
-def _set_of(
-    name: str, entry: object, files: Mapping[str, SourceFile], faults: list[str]
-) -> OfficialSet | None:
-    """Return an entry of [sets]; None after adding its faults to the list."""
+def _set_fault(entry: object, files: Mapping[str, object]) -> str:
+    """Return what is wrong with an entry of [sets], whose files are keys of [files]; or ""."""
     kinds = {"classifier": str, "dnabert_s": list, "esm2": str, "esm2_width": int, "chunk_bp": int}
     if not isinstance(entry, dict) or {k: type(v) for k, v in entry.items()} != kinds:
         expected = ", ".join(f"{key} ({kind.__name__})" for key, kind in kinds.items())
-        faults.append(f"sets.{name}: must have exactly {expected}")
-        return None
+        return f"must have exactly {expected}"
     keys = (entry["classifier"], *entry["dnabert_s"], entry["esm2"])
-    if missing := [key for key in keys if key not in files]:
-        faults.append(f"sets.{name}: no valid entry files.{', files.'.join(missing)}")
-        return None
-    return OfficialSet(
-        name,
-        files[entry["classifier"]],
-        tuple(files[key] for key in entry["dnabert_s"]),
-        files[entry["esm2"]],
-        entry["esm2_width"],
-        entry["chunk_bp"],
-    )
+    missing = [key for key in keys if key not in files]
+    return f"no entry files.{', files.'.join(missing)}" if missing else ""

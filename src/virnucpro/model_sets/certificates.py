@@ -3,14 +3,13 @@
 The set's digest does not cover it. A measurement of other files than the set has now is void.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from virnucpro.errors import InputError
 from virnucpro.files import atomic_write
-from virnucpro.model_sets.description import ModelSet
-from virnucpro.model_sets.json_file import with_member
+from virnucpro.model_sets.description import DESCRIPTION, ModelSet, description_text
+from virnucpro.model_sets.json_file import read_json
 
 KEY = "certified"
 Entries = dict[str, dict[str, Any]]  # precision -> encoder -> figures and what they depend on
@@ -57,19 +56,18 @@ def certificate_fault(model_set: ModelSet, precision: str) -> list[str]:
 
 
 def store_entries(model_set: ModelSet, measured: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
-    """Write (precision, encoder, entry) into modelset.json, at once; its other text stays.
+    """Write (precision, encoder, entry) into modelset.json, at once; all else in it stays.
 
     Raises: InputError when the file cannot be written.
     """
     entries = valid_entries(model_set)
     for precision, role, entry in measured:
         entries.setdefault(precision, {})[role] = entry
-    file = (model_set.folder / "modelset.json").resolve()
+    file = (model_set.folder / DESCRIPTION).resolve()
+    text = description_text(read_json(file) | {KEY: entries})
     try:
-        text = file.read_bytes().decode()
-        value = json.dumps(entries, indent=2, sort_keys=True).replace("\n", "\n  ")
         with atomic_write(file) as temporary:
-            temporary.write_bytes(with_member(text, KEY, value).encode())
+            temporary.write_text(text)
             temporary.chmod(file.stat().st_mode)
     except OSError as error:
         raise InputError(

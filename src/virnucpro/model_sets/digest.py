@@ -12,8 +12,7 @@ COMPONENTS = ("dnabert_s", "tokenizer", "esm2", "classifier")
 def set_digest(description: Mapping[str, Any]) -> str:
     """Return the sha256 (hex) over format, chunk lengths, frame rule, components and calibrations.
 
-    One line each. What means the same gives the same
-    digest, however it is written.
+    One line each. What means the same gives the same digest, however it is written.
 
     Args:
         description: content of modelset.json, without a fault.

@@ -28,30 +28,3 @@ def read_json(path: Path, name: Path | None = None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{name}: is JSON, but not an object. Give the published file as it is.")
     return value
-
-
-def with_member(text: str, name: str, value: str) -> str:
-    """Return the text of a JSON object with one member replaced or added; the rest stays as it is.
-
-    Args:
-        text: a valid JSON object. value: JSON text.
-    """
-    decoder = json.JSONDecoder()
-    place = last = text.index("{") + 1
-    comma = ""
-    while text[place := _after_blanks(text, place)] != "}":
-        key, place = decoder.raw_decode(text, place)
-        start = _after_blanks(text, _after_blanks(text, place) + 1)  # behind the colon
-        _, last = decoder.raw_decode(text, start)
-        if key == name:
-            return text[:start] + value + text[last:]
-        place = _after_blanks(text, last)
-        place += text[place] == ","
-        comma = ","
-    return f"{text[:last]}{comma}\n  {json.dumps(name)}: {value}{text[last:]}"
-
-
-def _after_blanks(text: str, place: int) -> int:
-    while text[place] in " \t\r\n":
-        place += 1
-    return place
