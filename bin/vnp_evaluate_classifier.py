@@ -48,8 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--calibrate", choices=("temperature", "isotonic", "none"), required=True)
     args = parser.parse_args(argv)
-    library = ["consensus", "embeddings", "model_sets", "scoring", "sequences", "training"]
-    return run_task(evaluate_classifier, args, library, versions=["numpy", "h5py", "safetensors"])
+    return run_task(evaluate_classifier, args, versions=["numpy", "h5py", "safetensors"])
 
 
 if __name__ == "__main__":

@@ -77,9 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         help="share of viral sequences to expect (default: the calibration's)",
     )
     args = parser.parse_args(argv)
-    return run_task(
-        summarise, args, library=["calls", "consensus", "scoring", "sequences"], versions=["numpy"]
-    )
+    return run_task(summarise, args, versions=["numpy"])
 
 
 if __name__ == "__main__":

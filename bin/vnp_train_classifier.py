@@ -43,8 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--threads", required=True, type=int)
     args = parser.parse_args(argv)
-    library = ["embeddings", "scoring", "sequences", "training"]
-    return run_task(train_classifier, args, library, versions=["numpy", "h5py", "torch"])
+    return run_task(train_classifier, args, versions=["numpy", "h5py", "torch"])
 
 
 if __name__ == "__main__":

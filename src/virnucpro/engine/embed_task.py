@@ -23,6 +23,7 @@ from virnucpro.errors import InputError
 from virnucpro.models import attention
 from virnucpro.sequences.frames_file import read_frames
 
+# What the vectors depend on, for their provenance: the packages of EMBED_* in library.nf.
 LIBRARY = ("embeddings", "engine", "kernels", "models", "sequences")
 VERSIONS = ("torch", "tokenizers", "safetensors", "h5py", "dnaio")
 EXIT_GPU_MEMORY = 75  # the pipeline tries again elsewhere
@@ -49,7 +50,7 @@ def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) 
     os.environ.setdefault("RAYON_NUM_THREADS", str(args.threads))  # of the tokenizer
     try:
         with gpu_memory_errors():
-            return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
+            return task.run_task(lambda args: embed_files(kind, args), args, VERSIONS)
     except GpuMemoryError as error:
         hint = "Another program may hold it: try again elsewhere or later."
         print(f"{Path(sys.argv[0]).stem}: error: {error} {hint}", file=sys.stderr)
