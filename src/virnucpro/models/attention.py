@@ -256,14 +256,10 @@ def _angles(frequencies: tuple[float, ...], rows: int, device: torch.device) -> 
         return torch.cat([angles.cos(), angles.sin()], 1)
 
 
-def _slopes(scheme: Scheme, device: torch.device) -> Tensor | None:
-    return None if scheme.slopes is None else _slope_tensor(scheme.slopes, device)
-
-
 @functools.lru_cache(maxsize=8)
-def _slope_tensor(slopes: tuple[float, ...], device: torch.device) -> Tensor:
+def _slopes(scheme: Scheme, device: torch.device) -> Tensor | None:
     with torch.inference_mode(False):
-        return torch.tensor(slopes, device=device)
+        return None if scheme.slopes is None else torch.tensor(scheme.slopes, device=device)
 
 
 def alibi(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Tensor | None:
