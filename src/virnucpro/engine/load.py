@@ -10,8 +10,9 @@ from virnucpro.engine.engine import Engine
 from virnucpro.engine.memory import device_with_room, token_budget
 from virnucpro.engine.official import official_engine
 from virnucpro.errors import InputError
+from virnucpro.files import check_sha256
 from virnucpro.models import attention
-from virnucpro.models.component import Encoder, check_sha256, load_component
+from virnucpro.models.component import Encoder, load_component
 from virnucpro.models.dnabert_s import DnabertS
 from virnucpro.models.encoder import Model
 from virnucpro.models.esm2 import ESM2
@@ -118,7 +119,8 @@ def load_tokenizer(
     if tokenizer.vocab_size != encoder.config.vocab_size:
         raise InputError(
             f"{path}: {tokenizer.vocab_size} tokens, but the encoder has "
-            f"{encoder.config.vocab_size}. They belong to different models."
+            f"{encoder.config.vocab_size}. They belong to different models: build the "
+            "set again."
         )
     return tokenizer
 
