@@ -7,23 +7,21 @@ import sys
 from pathlib import Path
 
 from virnucpro.task import run_task, task_parser
-from virnucpro.training.evaluate_task import EvaluationInputs, evaluate
+from virnucpro.training.evaluate_task import evaluate
 from virnucpro.training.examples import Vectors
 
 
 def evaluate_classifier(args: argparse.Namespace) -> None:
     """Evaluate the classifier that the arguments name."""
     evaluate(
-        EvaluationInputs(
-            args.table,
-            args.split,
-            Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
-            args.classifier,
-            args.history,
-            args.training,
-            json.load(args.base),
-            None if args.calibrate == "none" else args.calibrate,
-        )
+        args.table,
+        args.split,
+        Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
+        args.classifier,
+        args.history,
+        args.training,
+        json.load(args.base),
+        None if args.calibrate == "none" else args.calibrate,
     )
 
 
