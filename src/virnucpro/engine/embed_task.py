@@ -127,8 +127,6 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
             tokenizer_sha256=tokenizer_sha256,
             library_digest=task.library_digest(LIBRARY),
             numerics=engine.numerics,
-            num_tokens=0,
-            num_recomputed=0,
         )
         attempts.append(Outputs(outputs, provenance))
         return attempts[-1]

@@ -189,10 +189,9 @@ def why_not(name: str, scheme: Scheme, device: torch.device, dtype: torch.dtype)
         return ""
     if device.type != "cuda":
         return f"it needs a GPU, and the device is {device.type}."
-    capability = torch.cuda.get_device_capability(device)
     if name == "triton":
         return why_no_triton(device)
-    if capability < FLASH_CAPABILITY:
+    if torch.cuda.get_device_capability(device) < FLASH_CAPABILITY:
         return "it needs compute capability 8.0 or newer."
     if dtype not in (torch.float16, torch.bfloat16):
         return "it computes in half precision only."
