@@ -51,13 +51,11 @@ def load_set(model_set: ModelSet, device: torch.device, precision: str = "fp32")
     def encoder(role: str) -> tuple[Engine, Tokenizer]:
         part = model_set.component(role)
         engine = load_engine(part.path, part.sha256, device, precision)
-        return engine, load_tokenizer(engine.encoder, device, vocabulary.path, vocabulary.sha256)
+        tokenizer = load_tokenizer(engine.encoder, device, vocabulary.path, vocabulary.sha256)
+        return engine, tokenizer
 
-    return StoredSet(
-        encoder("dnabert_s"),
-        encoder("esm2"),
-        load_classifier(classifier.path, classifier.sha256),
-    )
+    mlp = load_classifier(classifier.path, classifier.sha256)
+    return StoredSet(encoder("dnabert_s"), encoder("esm2"), mlp)
 
 
 def scored_windows(frames: Frames, scores: NDArray[np.float32], rule: str) -> list[ScoredChunk]:

@@ -1,6 +1,6 @@
 """Figures of called chunks: how well both labels are told apart, in all and by class and length."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -105,9 +105,7 @@ def figures(chunks: Iterable[CalledChunk]) -> Figures:
     )
 
 
-def labels_and_scores(
-    chunks: Sequence[CalledChunk],
-) -> tuple[NDArray[np.int64], Floats, Floats]:
+def labels_and_scores(chunks: list[CalledChunk]) -> tuple[NDArray[np.int64], Floats, Floats]:
     """Return label, delta and p_virus of each chunk with a frame."""
     called = [chunk for chunk in chunks if chunk.delta is not None]
     return (
