@@ -39,9 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--engine-profile", type=Path, help="file of virnucpro profile")
     args = parser.parse_args(argv)
-    return run_task(
-        check, args, library=["consensus", "input_checks", "model_sets", "scoring", "sequences"]
-    )
+    return run_task(check, args)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--schema", required=True, type=Path, help="of a row, JSON schema")
     parser.add_argument("--sheet", type=Path, help="when --input is a sheet")
     args = parser.parse_args(argv)
-    return run_task(check, args, library=["input_checks", "sequences", "training"])
+    return run_task(check, args)
 
 
 if __name__ == "__main__":

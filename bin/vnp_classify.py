@@ -39,8 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--classifier", required=True, type=Path)
     parser.add_argument("--classifier-sha256", help="digest that the classifier must have")
     args = parser.parse_args(argv)
-    library = ["embeddings", "scoring", "sequences"]
-    return run_task(classify, args, library, versions=["numpy", "h5py", "safetensors"])
+    return run_task(classify, args, versions=["numpy", "h5py", "safetensors"])
 
 
 if __name__ == "__main__":

@@ -7,23 +7,21 @@ import sys
 from pathlib import Path
 
 from virnucpro.task import run_task, task_parser
-from virnucpro.training.evaluate_task import EvaluationInputs, evaluate
+from virnucpro.training.evaluate_task import evaluate
 from virnucpro.training.examples import Vectors
 
 
 def evaluate_classifier(args: argparse.Namespace) -> None:
     """Evaluate the classifier that the arguments name."""
     evaluate(
-        EvaluationInputs(
-            args.table,
-            args.split,
-            Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
-            args.classifier,
-            args.history,
-            args.training,
-            json.load(args.base),
-            None if args.calibrate == "none" else args.calibrate,
-        )
+        args.table,
+        args.split,
+        Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
+        args.classifier,
+        args.history,
+        args.training,
+        json.load(args.base),
+        None if args.calibrate == "none" else args.calibrate,
     )
 
 
@@ -48,8 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--calibrate", choices=("temperature", "isotonic", "none"), required=True)
     args = parser.parse_args(argv)
-    library = ["consensus", "embeddings", "model_sets", "scoring", "sequences", "training"]
-    return run_task(evaluate_classifier, args, library, versions=["numpy", "h5py", "safetensors"])
+    return run_task(evaluate_classifier, args, versions=["numpy", "h5py", "safetensors"])
 
 
 if __name__ == "__main__":

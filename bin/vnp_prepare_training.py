@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         "--calibrate", action="store_true", help="refuse a val part too small to calibrate with"
     )
     args = parser.parse_args(argv)
-    return run_task(
-        prepare_training, args, library=["sequences", "training"], versions=["dnaio", "numpy"]
-    )
+    return run_task(prepare_training, args, versions=["dnaio", "numpy"])
 
 
 if __name__ == "__main__":

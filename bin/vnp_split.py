@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         "--shard-tokens", type=int, default=0, help="ESM-2 tokens a shard aims at; 0: one shard"
     )
     args = parser.parse_args(argv)
-    return run_task(split, args, library=["sequences"], versions=["dnaio", "pysam"])
+    return run_task(split, args, versions=["dnaio", "pysam"])
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ import json
 import sys
 from pathlib import Path
 
-from virnucpro.calls.provenance import write_provenance
 from virnucpro.calls.sample_files import SampleFiles
 from virnucpro.calls.summarise_task import REASONS, summarise_sample
 from virnucpro.consensus.calibration_file import load_calibration
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.errors import InputError
+from virnucpro.files import write_text
 from virnucpro.task import run_task, task_parser
 
 SUMMARY_COLUMNS = (
@@ -40,8 +40,9 @@ def summarise(args: argparse.Namespace) -> None:
     out.mkdir(exist_ok=True)
     counts = summarise_sample(files, args.chunk_length, out, calibrator)
     if args.provenance:
-        note = json.load(args.provenance)
-        write_provenance(out / "provenance.json", args.sample, args.chunk_length, note)
+        models = json.load(args.provenance)  # model set, digests of its components, rules, version
+        note = {**models, "sample": args.sample, "chunk_bp": args.chunk_length}
+        write_text(out / "provenance.json", json.dumps(note, indent=2, sort_keys=True) + "\n")
     values = [str(counts.get(column, 0)) for column in SUMMARY_COLUMNS]
     Path(f"{args.sample}.summary.tsv").write_text(
         "\t".join(("sample", *SUMMARY_COLUMNS)) + "\n" + "\t".join((args.sample, *values)) + "\n"
@@ -77,9 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         help="share of viral sequences to expect (default: the calibration's)",
     )
     args = parser.parse_args(argv)
-    return run_task(
-        summarise, args, library=["calls", "consensus", "scoring", "sequences"], versions=["numpy"]
-    )
+    return run_task(summarise, args, versions=["numpy"])
 
 
 if __name__ == "__main__":

@@ -8,22 +8,20 @@ from pathlib import Path
 from virnucpro.task import run_task, task_parser
 from virnucpro.training.classifier_training import RECIPES
 from virnucpro.training.examples import Vectors
-from virnucpro.training.train_task import TrainingInputs, train
+from virnucpro.training.train_task import train
 
 
 def train_classifier(args: argparse.Namespace) -> None:
     """Train as the arguments say."""
     train(
-        TrainingInputs(
-            args.table,
-            Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
-            args.trainer,
-            args.seed,
-            args.threads,
-            args.class_balance,
-            args.training_frames,
-            args.max_epochs,
-        ),
+        args.table,
+        Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
+        args.trainer,
+        args.seed,
+        args.threads,
+        args.class_balance,
+        args.training_frames,
+        args.max_epochs,
         Path(),
     )
 
@@ -43,8 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--threads", required=True, type=int)
     args = parser.parse_args(argv)
-    library = ["embeddings", "scoring", "sequences", "training"]
-    return run_task(train_classifier, args, library, versions=["numpy", "h5py", "torch"])
+    return run_task(train_classifier, args, versions=["numpy", "h5py", "torch"])
 
 
 if __name__ == "__main__":

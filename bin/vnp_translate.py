@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         help=f"of such a stretch (default: {MIN_RESIDUES})",
     )
     args = parser.parse_args(argv)
-    return run_task(translate, args, library=["sequences"], versions=["dnaio", "numpy"])
+    return run_task(translate, args, versions=["dnaio", "numpy"])
 
 
 if __name__ == "__main__":

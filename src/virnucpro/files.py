@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from virnucpro.errors import InputError
+
 BLOCK_BYTES = 1 << 24
 
 
@@ -49,6 +51,25 @@ def file_sha256(path: Path) -> str:
     for block in file_blocks(path):
         digest.update(block)
     return digest.hexdigest()
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Refuse a file with another content than expected.
+
+    Raises: InputError naming both digests.
+    """
+    try:
+        actual = file_sha256(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
+            "--weights_dir, put the file where the tasks look for it."
+        ) from error
+    if actual != expected.lower():
+        raise InputError(
+            f"{path}: sha256 is {actual}, expected {expected}. The file is damaged or another "
+            "version: copy or fetch the model set again."
+        )
 
 
 def sort_metadata(path: Path) -> None:

@@ -33,12 +33,15 @@ def library_digest(packages: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def check_library(expected: str, packages: Sequence[str]) -> None:
+def check_library(library: str) -> None:
     """Refuse to run when the installed library is not the one the pipeline was started with.
 
+    Args:
+        library: "PACKAGE,PACKAGE:DIGEST", as library.nf writes it.
     Raises: InputError when the digests differ, so old code in an image never runs as new.
     """
-    actual = library_digest(packages)
+    packages, _, expected = library.rpartition(":")
+    actual = library_digest(packages.split(","))
     if actual != expected:
         raise InputError(
             f"the library at {Path(__file__).parent} has digest {actual[:12]}, but the pipeline "
@@ -61,7 +64,7 @@ def task_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--process", default="", help="process name for versions.yml")
     parser.add_argument(
-        "--library-digest", help="digest that the installed library must have (default: any)"
+        "--library", help="packages that the script uses, and digest they must have (default: any)"
     )
     return parser
 
@@ -69,7 +72,6 @@ def task_parser(description: str | None) -> argparse.ArgumentParser:
 def run_task(
     main: Callable[[argparse.Namespace], None],
     args: argparse.Namespace,
-    library: Sequence[str],
     versions: Sequence[str] = (),
 ) -> int:
     """Check the library, run the task, write versions.yml; return the exit status.
@@ -77,15 +79,14 @@ def run_task(
     Args:
         main: does the work; an InputError from it becomes one line on stderr and exit status 2.
         args: what task_parser parsed.
-        library: sub-packages of virnucpro that the script uses.
         versions: distributions to name in versions.yml.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     program = Path(sys.argv[0]).stem
     status = EXIT_LIBRARY
     try:
-        if args.library_digest:
-            check_library(args.library_digest, library)
+        if args.library:
+            check_library(args.library)
         status = EXIT_INPUT
         main(args)
     except InputError as error:

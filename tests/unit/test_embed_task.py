@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from virnucpro.embeddings.store import EmbeddingsWriter, read_embeddings
-from virnucpro.engine import batches, embed_task, embed_within_memory
+from virnucpro.engine import batches, embed, embed_task
 from virnucpro.files import file_sha256
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import write_component
@@ -184,7 +184,7 @@ def test_a_sequence_too_long_for_the_card_is_named(
     """The user must change it, unless another program holds the memory."""
     (folder / "c.frames.faa").write_text(f">short\nMKV\n>long\n{'M' * 5000}\n>{'n' * 9}\nMA\n")
     small_memory(4096)
-    monkeypatch.setattr(embed_within_memory, "is_shared", lambda _: is_shared)
+    monkeypatch.setattr(embed, "is_shared", lambda _: is_shared)
     argv = [*arguments("esm2", "c.frames.faa"), "--token-budget", "2048"]
     assert run_esm2(argv) == (75 if is_shared else 2)
     error = capsys.readouterr().err

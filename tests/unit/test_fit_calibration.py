@@ -12,6 +12,7 @@ from virnucpro.consensus.calibrator import Calibrator, Isotonic, MadeFor, Temper
 from virnucpro.errors import InputError
 from virnucpro.training import fit_calibration as making
 from virnucpro.training.fit_calibration import (
+    ScoredSequences,
     fdr_table,
     fit,
     fit_curve,
@@ -19,11 +20,21 @@ from virnucpro.training.fit_calibration import (
     p_virus,
     rates,
     reliability,
-    scored_sequences,
 )
 from virnucpro.training.set_folder import write_calibration
 
 METHODS = ["temperature", "isotonic"]
+
+
+def scored_sequences(delta, labels, num_chunks=None, groups=None):
+    """By default of one chunk each, and each a group of its own."""
+    ones, numbers = np.ones(len(delta), np.int64), np.arange(len(delta))
+    return ScoredSequences(
+        delta,
+        labels,
+        ones if num_chunks is None else num_chunks,
+        numbers if groups is None else groups,
+    )
 
 
 def synthetic(count, seed=0, temperature=3.0, bias=0.4, num_chunks=None):
@@ -37,7 +48,7 @@ def synthetic(count, seed=0, temperature=3.0, bias=0.4, num_chunks=None):
 
 
 def raw_error(sequences):
-    return reliability((sequences.delta + 1) / 2, sequences)[1]
+    return reliability((sequences.delta + 1) / 2, sequences.labels)[1]
 
 
 def test_a_known_temperature_and_bias_are_found():
@@ -50,7 +61,7 @@ def test_a_known_temperature_and_bias_are_found():
 def test_the_calibration_error_falls_on_sequences_not_fitted_to(method):
     fitted, fresh = synthetic(20_000, seed=1), synthetic(20_000, seed=2)
     assert raw_error(fresh) > 0.08
-    assert reliability(p_virus(fit(fitted, method), fresh), fresh)[1] < 0.02
+    assert reliability(p_virus(fit(fitted, method), fresh), fresh.labels)[1] < 0.02
     # so does the figure that the calibration states of itself
     (own,) = fit(fitted, method).measured["bins"]
     assert own["ece_raw"] == pytest.approx(raw_error(fitted)) and own["ece_held_out"] < 0.02
@@ -62,7 +73,7 @@ def test_isotonic_corrects_what_a_temperature_cannot():
     delta = np.select([p == 0.05, p == 0.4, p == 0.6], [-0.1, 0.8, 0.85], 0.9)
     labels = (rng.random(20_000) < p).astype(int)
     sequences = scored_sequences(delta, labels)
-    errors = {m: reliability(p_virus(fit(sequences, m), sequences), sequences)[1] for m in METHODS}
+    errors = {m: reliability(p_virus(fit(sequences, m), sequences), labels)[1] for m in METHODS}
     assert errors["isotonic"] < 0.01 < errors["temperature"]
 
 
@@ -159,9 +170,7 @@ def test_the_fdr_of_calls_is_about_what_comes_true(prior):
 
 def test_the_reliability_table_worked_out_by_hand():
     probabilities = np.array([0.0, 0.05, 0.5, 0.52, 0.99, 1.0])
-    table, error = reliability(
-        probabilities, scored_sequences(probabilities, np.array([0, 0, 0, 1, 1, 1]))
-    )
+    table, error = reliability(probabilities, np.array([0, 0, 0, 1, 1, 1]))
     assert [row["count"] for row in table] == [2, 2, 2]
     assert [row["p_virus"] for row in table] == pytest.approx([0.025, 0.51, 0.995])
     assert [row["viral"] for row in table] == [0, 0.5, 1]
@@ -171,9 +180,7 @@ def test_the_reliability_table_worked_out_by_hand():
 def test_the_reliability_weighs_both_kinds_the_same():
     # p = 0.5 of all: right at equal frequencies, whatever the numbers
     labels = np.repeat([0, 1], [90, 10])
-    assert reliability(np.full(100, 0.5), scored_sequences(np.zeros(100), labels))[
-        1
-    ] == pytest.approx(0)
+    assert reliability(np.full(100, 0.5), labels)[1] == pytest.approx(0)
 
 
 def test_held_out_probabilities_do_not_see_their_own_group():

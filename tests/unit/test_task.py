@@ -67,10 +67,10 @@ def test_other_files_do_not_change_the_digest(library):
 
 def test_another_library_is_refused_with_a_remedy(library):
     expected = library_digest(["a"])
-    check_library(expected, ["a"])
+    check_library(f"a:{expected}")
     (library / "a/x.py").write_bytes(b"old code")
     with pytest.raises(InputError) as error:
-        check_library(expected, ["a"])
+        check_library(f"a:{expected}")
     text = str(error.value)
     assert str(library) in text and library_digest(["a"])[:12] in text and expected[:12] in text
     assert "rebuild it from this checkout (make images, or make setup)" in text
@@ -85,8 +85,8 @@ def test_versions_are_yaml_of_the_process(tmp_path):
     )
 
 
-def run(main, *argv, library=("sequences",), versions=()):
-    return run_task(main, task_parser("text").parse_args(argv), library, versions)
+def run(main, *argv, versions=()):
+    return run_task(main, task_parser("text").parse_args(argv), versions)
 
 
 def test_the_task_gets_its_arguments(tmp_path, monkeypatch):
@@ -126,12 +126,15 @@ def test_other_errors_keep_their_traceback():
 
 def test_the_library_is_checked_before_the_task_runs(capsys):
     seen = []
-    assert run(seen.append, "--library-digest", "0" * 64) == 78
+    assert run(seen.append, "--library", "sequences:" + "0" * 64) == 78
     assert seen == [] and "expects 000000000000" in capsys.readouterr().err
-    assert run(seen.append, "--library-digest", library_digest(["sequences"])) == 0
+    digest = library_digest(["calls", "sequences"])
+    assert run(seen.append, "--library", f"calls,sequences:{digest}") == 0
     assert len(seen) == 1
-    wrong = library_digest(["calls"])  # of other sub-packages than the script's
-    assert run(seen.append, "--library-digest", wrong) == 78
+    for others in ("calls", "sequences", "calls,scoring", ""):  # than those of the digest
+        assert run(seen.append, "--library", f"{others}:{digest}") == 78
+    assert run(seen.append, "--library", digest) == 78
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("name", ["split", "translate", "classify", "summarise"])
@@ -143,7 +146,7 @@ def test_the_docstring_of_an_executable_is_its_help(executables, capsys, name):
         executables[name](["--help"])
     help_text = capsys.readouterr().out
     assert script.read_text().split('"""')[1].strip() in help_text
-    assert "--library-digest" in help_text
+    assert "--library" in help_text
     with pytest.raises(SystemExit, match="2"):
         executables[name]([])
     assert "required" in capsys.readouterr().err
@@ -152,15 +155,17 @@ def test_the_docstring_of_an_executable_is_its_help(executables, capsys, name):
 def test_an_executable_runs_by_its_name(tmp_path):
     (tmp_path / "a.fa").write_text(">a\nAC\n")
     argv = ["--sample", "s", "--inputs", "a.fa", "--ends", "0", "--chunk-length", "500"]
-    digest = library_digest(["sequences"])
-    argv += ["--process", "SPLIT", "--library-digest"]
+    library = f"sequences:{library_digest(['sequences'])}"
+    argv += ["--process", "SPLIT", "--library"]
     command = [sys.executable, ROOT / "bin/vnp_split.py", *argv]
-    done = subprocess.run([*command, digest], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([*command, library], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == ""
     assert "s: 1 sequences, 1 chunks" in done.stderr
     assert (tmp_path / "versions.yml").read_text().startswith('"SPLIT":\n  python: ')
-    done = subprocess.run([*command, "0" * 64], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "sequences:" + "0" * 64], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 78 and done.stderr.startswith("vnp_split: error: the library at ")
     (tmp_path / "a.fa").write_text("ssc")
-    done = subprocess.run([*command, digest], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([*command, library], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("vnp_split: error: a.fa: is neither")

@@ -22,12 +22,12 @@ from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.training import classifier_training as making
 from virnucpro.training.chunk_table import read_chunk_table
 from virnucpro.training.classifier_training import RECIPES, frame_weights, train_classifier
-from virnucpro.training.evaluate_task import EvaluationInputs, evaluate
+from virnucpro.training.evaluate_task import evaluate
 from virnucpro.training.examples import Examples, Vectors, read_examples
 from virnucpro.training.genomes import GENOMES_HEADER, Genome, read_genomes
 from virnucpro.training.measures import auroc, chunk_scores
 from virnucpro.training.prepare_task import PreparationInputs, genome_exons, prepare
-from virnucpro.training.train_task import TrainingInputs, train
+from virnucpro.training.train_task import train
 
 ROOT = Path(__file__).parents[2]
 CHUNK_BP = 90
@@ -126,11 +126,9 @@ def examples(data, prepared, part):
     return read_examples(prepared / "chunks.tsv", vectors(data), part)
 
 
-def train_inputs(data, prepared, **changes):
-    inputs = TrainingInputs(
-        prepared / "chunks.tsv", vectors(data), "adamw", 3, 1, "label", "all", 6
-    )
-    return replace(inputs, **changes)
+def train_into(out, data, prepared, training_frames="all", max_epochs=6):
+    table = prepared / "chunks.tsv"
+    train(table, vectors(data), "adamw", 3, 1, "label", training_frames, max_epochs, out)
 
 
 def test_every_chunk_has_a_row_and_a_repeated_one_is_dropped_from_the_training_side(data, prepared):
@@ -191,7 +189,7 @@ def test_training_on_coding_frames_leaves_val_alone(data, tmp_path):
     # a gene read in the first frame of the genome: one coding frame for each chunk, on F
     assert len(coding.chunk) == len(coding.rows)
     assert all(row.coding[0] == "F" for row in coding.rows)
-    train(train_inputs(data, tmp_path, training_frames="coding", max_epochs=1), tmp_path)
+    train_into(tmp_path, data, tmp_path, training_frames="coding", max_epochs=1)
     note = json.loads((tmp_path / "training.json").read_text())
     assert note["train_frames"] == len(coding.chunk)
     assert note["val_chunks"] == len(read_examples(table, vectors(data), "val").rows)
@@ -261,7 +259,7 @@ def test_the_same_seed_gives_the_same_bytes(data, prepared, tmp_path):
         ("class", {"balance": "class"}),
     ):
         (tmp_path / name).mkdir()
-        train(train_inputs(data, prepared, **changes), tmp_path / name)
+        train_into(tmp_path / name, data, prepared, **changes)
         results[name] = (tmp_path / name / "classifier.safetensors").read_bytes()
     assert results["a"] == results["b"]
     assert len(set(results.values())) == 4
@@ -308,15 +306,16 @@ def test_vectors_of_other_encoders_and_other_frames_are_refused(data, prepared, 
 @pytest.fixture
 def trained(data, prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train(train_inputs(data, prepared), tmp_path)
-    return EvaluationInputs(
-        prepared / "chunks.tsv", prepared / "split.tsv", vectors(data),
-        Path("classifier.safetensors"), Path("history.tsv"), Path("training.json"), BASE, "temperature",
-    )  # fmt: skip
+    train_into(tmp_path, data, prepared)
+    return {
+        "table": prepared / "chunks.tsv", "split": prepared / "split.tsv", "vectors": vectors(data),
+        "classifier": Path("classifier.safetensors"), "history": Path("history.tsv"),
+        "training": Path("training.json"), "base": BASE, "method": "temperature",
+    }  # fmt: skip
 
 
 def test_the_set_is_complete_calibrated_and_measured_on_test(data, prepared, trained):
-    evaluate(trained)
+    evaluate(**trained)
     found = read_model_set(Path("mine"))
     assert (found.name, found.component("esm2").path) == ("mine", Path("mine/../b/e"))
     entry = found.component("classifier")
@@ -345,8 +344,8 @@ def test_the_set_is_complete_calibrated_and_measured_on_test(data, prepared, tra
 
 
 def test_without_calibration_scores_are_taken_as_they_are(trained):
-    evaluate(replace(trained, method=None, base=BASE | {"name": "raw"}))
-    evaluate(replace(trained, method="isotonic"))
+    evaluate(**trained | {"method": None, "base": BASE | {"name": "raw"}})
+    evaluate(**trained | {"method": "isotonic"})
     assert json.loads(Path("raw/modelset.json").read_text())["calibration"] is None
     raw, calibrated = (json.loads((Path(s) / "metrics.json").read_text()) for s in ("raw", "mine"))
     assert set(raw["figures"]) == {"test", "val"}
@@ -359,7 +358,7 @@ def test_the_test_part_changes_neither_classifier_nor_calibration(
     data, prepared, trained, tmp_path
 ):
     """What the test chunks are must not matter to anything but the figures."""
-    evaluate(trained)
+    evaluate(**trained)
     text = (prepared / "chunks.tsv").read_text()
     swapped = "".join(
         line.replace("\tnonviral\t", "\tVIRAL\t").replace("\tviral\t", "\tnonviral\t").replace("\tVIRAL\t", "\tviral\t")
@@ -368,10 +367,10 @@ def test_the_test_part_changes_neither_classifier_nor_calibration(
     )  # fmt: skip
     (tmp_path / "chunks.tsv").write_text(swapped)
     (tmp_path / "again").mkdir()
-    train(train_inputs(data, tmp_path), tmp_path / "again")
-    evaluate(replace(trained, table=tmp_path / "chunks.tsv", base=BASE | {"name": "other"}))
+    train_into(tmp_path / "again", data, tmp_path)
+    evaluate(**trained | {"table": tmp_path / "chunks.tsv", "base": BASE | {"name": "other"}})
     first, again = (
-        trained.classifier.read_bytes(),
+        trained["classifier"].read_bytes(),
         (tmp_path / "again/classifier.safetensors").read_bytes(),
     )
     assert first == again

@@ -18,6 +18,6 @@ process CHECK_MODEL_SET {
     def profile = engine_profile ? "--engine-profile ${engine_profile}" : ''
     """
     vnp_check_model_set.py --files ${files} ${profile} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 }

@@ -16,6 +16,6 @@ process CHECK_SAMPLESHEET {
     script:
     """
     vnp_check_samplesheet.py ${sheet ? "--sheet ${sheet}" : ''} --schema ${schema} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 }

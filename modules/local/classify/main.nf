@@ -19,7 +19,7 @@ process CLASSIFY {
         --dnabert-s ${dnabert_s} --dnabert-s-sha256 ${dnabert_s_sha256} --tokenizer-sha256 ${tokenizer_sha256} \\
         --esm2 ${esm2} --esm2-sha256 ${esm2_sha256} \\
         --classifier ${classifier_at ?: classifier} --classifier-sha256 ${classifier_sha256} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 
     stub:

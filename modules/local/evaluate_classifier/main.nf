@@ -22,7 +22,7 @@ process EVALUATE_CLASSIFIER {
         --dnabert-s-sha256 ${dnabert_s_sha256} --tokenizer-sha256 ${tokenizer_sha256} --esm2-sha256 ${esm2_sha256} \\
         --classifier ${classifier} --history ${history} --training ${training} \\
         --base - --calibrate ${calibrate} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 
     stub:

@@ -18,7 +18,7 @@ process PREPARE_TRAINING {
     """
     vnp_prepare_training.py --chunks chunks --annotations annotations \\
         --chunk-length ${chunk_bp} --seed ${seed} ${calibrate == 'none' ? '' : '--calibrate'} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 
     stub:

@@ -18,7 +18,7 @@ process SPLIT {
     """
     vnp_split.py --sample ${meta.id} --inputs ${inputs} --ends ${ends} \\
         --chunk-length ${chunk_bp} --shard-tokens ${shard_tokens} ${rna ? '--rna' : ''} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 
     stub:

@@ -23,7 +23,7 @@ process SUMMARISE {
     vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} ${calibrated} --provenance - \\
         --records ${records} --shards ${shards} \\
         --chunks ${chunks} --chunk-tables ${tables} --scores ${scores} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 
     stub:

@@ -21,7 +21,7 @@ process TRAIN_CLASSIFIER {
         --dnabert-s-sha256 ${dnabert_s_sha256} --tokenizer-sha256 ${tokenizer_sha256} --esm2-sha256 ${esm2_sha256} \\
         --trainer ${trainer} --seed ${seed} --class-balance ${class_balance} \\
         --training-frames ${training_frames} ${epochs} --threads ${task.cpus} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 
     stub:

@@ -17,7 +17,7 @@ process TRANSLATE {
     def least = min_residues ? "--min-residues ${min_residues}" : ''
     """
     vnp_translate.py --shard ${meta.id} --chunks ${chunks} --frame-rule ${frame_rule} ${least} \\
-        --process ${task.process} --library-digest ${library}
+        --process ${task.process} --library ${library}
     """
 
     stub:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, groupby, islice, tee
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,50 +61,42 @@ def read_sample(files: SampleFiles, chunk_bp: int) -> Iterator[ScoredSequence]:
     score_tables = _by_shard(
         files.sample, shards, files.score_tables, ".scores.tsv", complete=False
     )
-    chunks = chain.from_iterable(
+    # the second serves the scores, a sequence behind the first
+    chunks, scored_chunks = tee(chain.from_iterable(
         read_shard(shard, num_chunks, fasta[shard], tables[shard])
         for shard, num_chunks in shards.items()
-    )
-    scores = _Scores(files.sample, score_tables)
+    ))  # fmt: skip
+    scores = _read_scores(files.sample, scored_chunks, score_tables)
     for sequence in read_sequences(files.sample, files.records, chunks, chunk_bp):
-        yield ScoredSequence(*sequence, [scores.take(chunk) for chunk in sequence.chunks])
-    scores.end_shard()
+        yield ScoredSequence(*sequence, list(islice(scores, len(sequence.chunks))))
+    surplus = next(scores, None)  # checks the end of the last shard
+    assert surplus is None, "every chunk is of a sequence"
 
 
-class _Scores:
-    """The score tables of a sample, read chunk by chunk in the order of the shards."""
-
-    def __init__(self, sample: str, tables: dict[str, Path]) -> None:
-        self._sample, self._tables = sample, tables
-        self._shard = ""
-        self._rows: Iterator[ScoreRow] = iter(())
-
-    def take(self, chunk: Chunk) -> list[ScoreRow]:
-        """Return the scores of the frames of the next chunk."""
-        shard = chunk.shard
-        if shard != self._shard:
-            self.end_shard()
-            self._shard = shard
-            self._rows = read_scores(self._tables[shard]) if shard in self._tables else iter(())
-        frame_ids = chunk.frame_ids
-        if frame_ids and shard not in self._tables:
+def _read_scores(
+    sample: str, chunks: Iterator[Chunk], tables: dict[str, Path]
+) -> Iterator[list[ScoreRow]]:
+    """Yield the scores of each chunk's frames; the table of a shard ends where its chunks do."""
+    for shard, shard_chunks in groupby(chunks, lambda chunk: chunk.shard):
+        scores = read_scores(tables[shard]) if shard in tables else iter(())
+        for chunk in shard_chunks:
+            frame_ids = chunk.frame_ids
+            if frame_ids and shard not in tables:
+                raise InputError(
+                    f"sample {sample}: the scores of shard {shard} are missing, though it has "
+                    f"frames to score (first: {frame_ids[0]}). No table is written."
+                )
+            rows = list(islice(scores, len(frame_ids)))
+            if [row.frame_id for row in rows] != frame_ids:
+                raise InputError(
+                    f"shard {shard}, chunk {chunk.id}: frames are "
+                    f"{', '.join(frame_ids) or 'none'}, scores are of "
+                    f"{', '.join(row.frame_id for row in rows) or 'none'}."
+                )
+            yield rows
+        if (left := next(scores, None)) is not None:
             raise InputError(
-                f"sample {self._sample}: the scores of shard {shard} are missing, though it has "
-                f"frames to score (first: {frame_ids[0]}). No table is written."
-            )
-        rows = list(islice(self._rows, len(frame_ids)))
-        if [row.frame_id for row in rows] != frame_ids:
-            raise InputError(
-                f"shard {shard}, chunk {chunk.id}: frames are {', '.join(frame_ids) or 'none'}, "
-                f"scores are of {', '.join(row.frame_id for row in rows) or 'none'}."
-            )
-        return rows
-
-    def end_shard(self) -> None:
-        """Check that no score of the shard is left."""
-        if (left := next(self._rows, None)) is not None:
-            raise InputError(
-                f"shard {self._shard}: score of {left.frame_id}, which is not a frame of it."
+                f"shard {shard}: score of {left.frame_id}, which is not a frame of it."
             )
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from virnucpro.scoring.composition_features import BASES, word_shares
 from virnucpro.sequences.translation import COMPLEMENT
 
 K = 5
@@ -16,16 +17,10 @@ ITERATIONS = 100
 
 def kmer_shares(sequences: Sequence[str]) -> NDArray[np.float32]:
     """Return float32 [sequences, 4^5]: share of each 5-mer on both strands together."""
-    code_of = np.full(256, 4**K)
-    code_of[[ord(base) for base in "ACGT"]] = range(4)
-    shares = np.zeros((len(sequences), 4**K), np.float32)
+    shares = np.empty((len(sequences), 4**K), np.float32)
     for row, sequence in zip(shares, sequences, strict=True):
-        for strand in (sequence, sequence.translate(COMPLEMENT)[::-1]):
-            codes = code_of[np.frombuffer(strand.encode(), np.uint8)]
-            words = np.lib.stride_tricks.sliding_window_view(codes, K)
-            words = words @ 4 ** np.arange(K)[::-1]
-            row += np.bincount(words[words < 4**K], minlength=4**K)
-        row /= max(1.0, row.sum())
+        both = f"{sequence}N{sequence.translate(COMPLEMENT)[::-1]}"  # no word lies across an N
+        row[:] = word_shares([both], BASES, K)[0]
     return shares
 
 

@@ -22,16 +22,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from virnucpro.compact.frame_pool import FramePool, PackedTokens
-from virnucpro.compact.padded_attention import padded
 from virnucpro.compact.recipe import CompactRecipe
 from virnucpro.models import dnabert_s, esm2
+from virnucpro.models.attention import Attention, Scheme, alibi, rotation, split_qkv
 from virnucpro.models.component import Encoder
+from virnucpro.models.packing import PackedBatch
 from virnucpro.scoring.classifier import TENSORS
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 from virnucpro.training.mlp import DROPOUT, unscaled
 
 EMBEDDING_STD = 0.1  # torch's 1 would keep Adam busy for long before a token's vector has changed
 EVAL_FRAMES = 4096
+PADDING_SCORE = -3e4  # added to the scores of padding; its weight is 0 in any precision
 
 
 class MlpEnsemble(nn.Module):
@@ -127,6 +129,39 @@ def _embed(model: Encoder, tokens: PackedTokens) -> Tensor:
     """Return float32 [F, width], in the order in which the sequences were given."""
     hidden = model(tokens.ids, tokens.batch, padded)
     return model.pool(hidden, tokens.batch)[tokens.order]
+
+
+def padded(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Attention:
+    """Return dense attention over [B, L], L the longest sequence, with gradients; no filler.
+
+    The engine's back ends give a sequence the same bytes whatever its neighbours are; training
+    needs no such thing, and batches of many lengths in few calls.
+    """
+    turn, bias = rotation(scheme, batch), alibi(scheme, batch, torch.float32)
+    bounds = batch.cu_seqlens.long()
+    lengths, longest = bounds[1:] - bounds[:-1], batch.max_seqlen
+    count = len(lengths)
+    rows = torch.arange(count, device=lengths.device)
+    sequence = torch.repeat_interleave(rows, lengths, output_size=batch.num_tokens)
+    where = sequence * longest + batch.positions  # [T], place in the padded layout
+    is_padding = torch.arange(longest, device=lengths.device) >= lengths[:, None]
+    mask = torch.zeros(count, 1, 1, longest, device=lengths.device)
+    mask = mask.masked_fill(is_padding[:, None, None], PADDING_SCORE)
+    mask = mask.expand(-1, -1, longest, -1) if bias is None else mask + bias
+
+    def attend(qkv: Tensor) -> Tensor:
+        def pad(x: Tensor) -> Tensor:
+            """Return [T, H, K] as [B, H, L, K]."""
+            out = x.new_zeros(count * longest, *x.shape[1:]).index_copy(0, where, x)
+            return out.unflatten(0, (count, longest)).transpose(1, 2)
+
+        q, k, v = split_qkv(qkv, scheme)
+        out = F.scaled_dot_product_attention(
+            pad(turn(q)), pad(turn(k)), pad(v), attn_mask=mask.to(qkv.dtype)
+        )
+        return out.transpose(1, 2).flatten(0, 1)[where].flatten(1)
+
+    return attend
 
 
 @torch.inference_mode()

@@ -10,9 +10,9 @@ from virnucpro.compact.frame_pool import Frames
 from virnucpro.consensus.consensus import FrameScore, call_chunk, call_sequence
 from virnucpro.engine.embed import embed
 from virnucpro.engine.engine import Engine
-from virnucpro.engine.load import load_engine
+from virnucpro.engine.load import load_engine, load_tokenizer
 from virnucpro.model_sets.description import ModelSet
-from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
+from virnucpro.models.tokenizers import Tokenizer
 from virnucpro.scoring.classifier import Classifier, load_classifier
 from virnucpro.scoring.composition_features import composition_features
 from virnucpro.sequences.translation import OPEN_RULE
@@ -46,17 +46,16 @@ def load_set(model_set: ModelSet, device: torch.device, precision: str = "fp32")
 
     Raises: InputError for a damaged component.
     """
-    engines = {}
-    for role in ("dnabert_s", "esm2"):
+    vocabulary, classifier = model_set.component("tokenizer"), model_set.component("classifier")
+
+    def encoder(role: str) -> tuple[Engine, Tokenizer]:
         part = model_set.component(role)
-        engines[role] = load_engine(part.path, part.sha256, device, precision)
-    classifier = model_set.component("classifier")
-    alphabet = engines["esm2"].encoder.config.alphabet  # type: ignore[union-attr]
-    return StoredSet(
-        (engines["dnabert_s"], BpeTokenizer(model_set.component("tokenizer").path)),
-        (engines["esm2"], EsmTokenizer(alphabet)),
-        load_classifier(classifier.path, classifier.sha256),
-    )
+        engine = load_engine(part.path, part.sha256, device, precision)
+        tokenizer = load_tokenizer(engine.encoder, device, vocabulary.path, vocabulary.sha256)
+        return engine, tokenizer
+
+    mlp = load_classifier(classifier.path, classifier.sha256)
+    return StoredSet(encoder("dnabert_s"), encoder("esm2"), mlp)
 
 
 def scored_windows(frames: Frames, scores: NDArray[np.float32], rule: str) -> list[ScoredChunk]:

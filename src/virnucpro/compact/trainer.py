@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from virnucpro.compact.frame_pool import FramePool, PackedTokens, ranges, window_scores
+from virnucpro.compact.frame_pool import FramePool, ranges, window_scores
 from virnucpro.compact.network import Network, logits
 from virnucpro.compact.recipe import CompactRecipe
 from virnucpro.compact.windows import field_weights
@@ -147,10 +147,11 @@ class Trainer:
         shares = self._bags[torch.from_numpy(windows).to(self._device)]
         shares = shares / shares.sum(0).clamp_min(1)
         dna, protein, composition = self._train.take(rows)
-        rate = recipe.token_corruption_rate
-        members, encoders = self.network(
-            _corrupt(dna, rate), _corrupt(protein, rate), composition
-        )  # [F, M], [F]
+        dna, protein = (
+            dataclasses.replace(tokens, ids=corrupted(tokens.ids, recipe.token_corruption_rate))
+            for tokens in (dna, protein)
+        )
+        members, encoders = self.network(dna, protein, composition)  # [F, M], [F]
 
         targets = self._targets[torch.from_numpy(rows).to(self._device)]
         of_frames = _losses(members, targets) * shares[of_window] / num_frames[:, None]
@@ -191,10 +192,6 @@ def _average(averaged: Network, network: Network, decay: float) -> None:
         old.lerp_(new, 1 - decay)
     for mean, newer in zip(averaged.buffers(), network.buffers(), strict=True):
         mean.copy_(newer)
-
-
-def _corrupt(tokens: PackedTokens, rate: float) -> PackedTokens:
-    return dataclasses.replace(tokens, ids=corrupted(tokens.ids, rate))
 
 
 def corrupted(ids: Tensor, rate: float) -> Tensor:

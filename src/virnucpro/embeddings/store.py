@@ -36,8 +36,8 @@ class Provenance:
     tokenizer_sha256: str
     library_digest: str
     numerics: dict[str, str | int]
-    num_tokens: int
-    num_recomputed: int
+    num_tokens: int = 0
+    num_recomputed: int = 0
 
 
 class EmbeddingsWriter:

@@ -47,14 +47,9 @@ def token_batches(tokenizer: Tokenizer, sequences: list[str], token_budget: int)
         window = sequences[start : start + WINDOW]
         rows += range(start, start + len(window))
         ids += tokenizer.encode(window)
-        is_last = start + WINDOW >= len(sequences)
-        waiting: list[int] = []
-        lengths = [len(part) for part in ids]
-        plans = pack(lengths, token_budget)
+        plans = pack([len(part) for part in ids], token_budget)
+        waiting = plans.pop().members if start + WINDOW < len(sequences) else ()
         for plan in plans:
-            if plan is plans[-1] and not is_last:
-                waiting += plan.members
-            else:
-                members = plan.members
-                yield Batch([rows[i] for i in members], [ids[i] for i in members], plan.num_tokens)
+            members = plan.members
+            yield Batch([rows[i] for i in members], [ids[i] for i in members], plan.num_tokens)
         rows, ids = [rows[i] for i in waiting], [ids[i] for i in waiting]

@@ -1,18 +1,25 @@
-"""Sequences in, one vector each out: distinct sequences, batches, a runner, vectors."""
+"""Sequences in, one vector each out: distinct sequences, batches that fit, a runner, vectors."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from virnucpro.engine.batches import Batch, token_batches
-from virnucpro.engine.engine import Model
-from virnucpro.engine.memory import SequenceTooLongError
+from virnucpro.engine.engine import Engine
+from virnucpro.engine.memory import (
+    MIN_TOKEN_BUDGET,
+    GpuMemoryError,
+    SequenceTooLongError,
+    is_shared,
+)
 from virnucpro.engine.runners import BatchMemoryError, GpuClock, run_on_cpu, run_on_gpu
 from virnucpro.errors import InputError
+from virnucpro.models.encoder import Model
 from virnucpro.models.tokenizers import Tokenizer
 
 PROGRESS_INTERVAL_S = 10.0
@@ -48,6 +55,48 @@ class Embeddings:
 
 # Called after each batch and at the end: the embeddings so far, and bool [m], which rows are final.
 OnRows = Callable[[Embeddings, np.ndarray], None]
+
+
+def embed_within_memory(
+    engine: Engine, tokenizer: Tokenizer, sequences: list[str], names: list[str], threads: int,
+    write: Callable[[Engine], AbstractContextManager[OnRows]] | None = None,
+) -> tuple[Embeddings, Engine]:  # fmt: skip
+    """Embed; when GPU memory runs out, start again with batches of half the tokens.
+
+    Args:
+        write: makes what writes the vectors of an attempt.
+    Returns: the embeddings, and the engine with the budget of all of them.
+    Raises: GpuMemoryError when the smallest batch does not fit either; InputError when one sequence
+        is too long for the GPU, and no other program holds much of its memory.
+    """
+    while True:
+        budget = engine.token_budget // 2
+        try:
+            with write(engine) if write else nullcontext() as on_rows:
+                result = embed(
+                    engine.model,
+                    tokenizer,
+                    sequences,
+                    engine.token_budget,
+                    names=names,
+                    threads=threads,
+                    exact=engine.exact,
+                    on_rows=on_rows,
+                )
+            return result, engine
+        except GpuMemoryError as error:
+            if budget < MIN_TOKEN_BUDGET:
+                is_too_long = isinstance(error, SequenceTooLongError)
+                if is_too_long and not is_shared(engine.encoder.device):
+                    raise InputError(
+                        f"{error} A sequence cannot be split: take a GPU with more memory or "
+                        "--device cpu, or omit it."
+                    ) from error
+                raise
+            log.warning("%s Starting again with %d tokens a batch.", error, budget)
+        # not above, where the error still holds the tensors of its batch
+        engine = engine.with_budget(budget)
+        torch.cuda.empty_cache()
 
 
 def embed(

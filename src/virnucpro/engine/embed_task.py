@@ -14,7 +14,7 @@ from pathlib import Path
 from virnucpro import task
 from virnucpro.embeddings.store import Provenance
 from virnucpro.engine import device as devices
-from virnucpro.engine.embed_within_memory import embed_within_memory
+from virnucpro.engine.embed import embed_within_memory
 from virnucpro.engine.engine import Engine
 from virnucpro.engine.load import ENGINES, load_engine, load_tokenizer
 from virnucpro.engine.memory import MIN_TOKEN_BUDGET, GpuMemoryError, gpu_memory_errors
@@ -23,6 +23,7 @@ from virnucpro.errors import InputError
 from virnucpro.models import attention
 from virnucpro.sequences.frames_file import read_frames
 
+# What the vectors depend on, for their provenance: the packages of EMBED_* in library.nf.
 LIBRARY = ("embeddings", "engine", "kernels", "models", "sequences")
 VERSIONS = ("torch", "tokenizers", "safetensors", "h5py", "dnaio")
 EXIT_GPU_MEMORY = 75  # the pipeline tries again elsewhere
@@ -49,7 +50,7 @@ def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) 
     os.environ.setdefault("RAYON_NUM_THREADS", str(args.threads))  # of the tokenizer
     try:
         with gpu_memory_errors():
-            return task.run_task(lambda args: embed_files(kind, args), args, LIBRARY, VERSIONS)
+            return task.run_task(lambda args: embed_files(kind, args), args, VERSIONS)
     except GpuMemoryError as error:
         hint = "Another program may hold it: try again elsewhere or later."
         print(f"{Path(sys.argv[0]).stem}: error: {error} {hint}", file=sys.stderr)
@@ -95,7 +96,7 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     is_official = args.engine == "official"  # which has one precision
     asked = "fp32" if is_official and args.precision == "auto" else args.precision
     precision = devices.choose_precision(asked, device)
-    watch = Stopwatch()
+    start = time.perf_counter()
     with ThreadPoolExecutor(1, "read") as pool:
         reading = pool.submit(lambda: [read_frames(path) for path in args.frames])
         engine = load_engine(
@@ -110,7 +111,7 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
         if (architecture := engine.encoder.architecture) != kind.architecture:
             raise InputError(f"{args.encoder}: is {architecture}, not {kind.architecture}.")
         files = reading.result()
-    watch.lap("read_and_load_s")
+    loaded = time.perf_counter()
     names = [name for ids, _ in files for name in ids]
     sequences = [sequence for _, sequences in files for sequence in sequences]
     tokenizer_file = getattr(args, "tokenizer", None)
@@ -126,15 +127,14 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
             tokenizer_sha256=tokenizer_sha256,
             library_digest=task.library_digest(LIBRARY),
             numerics=engine.numerics,
-            num_tokens=0,
-            num_recomputed=0,
         )
         attempts.append(Outputs(outputs, provenance))
         return attempts[-1]
 
     result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads, write)
-    watch.lap("embed_s")
-    counts = {
+    stages = {
+        "read_and_load_s": round(loaded - start, 3),
+        "embed_s": round(time.perf_counter() - loaded, 3),
         "write_s": round(attempts[-1].write_s, 3),  # while embedding
         "waited_for_writer_s": round(attempts[-1].waited_s, 3),  # a part of embed_s
         "sequences": len(sequences),
@@ -142,8 +142,9 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
         "tokens": int(result.distinct_num_tokens.sum()),
         "recomputed": int(result.recomputed.sum()),
     }
-    busy = {} if math.isnan(result.gpu_busy) else {"gpu_busy": round(result.gpu_busy, 4)}
-    log.info("stages: %s", json.dumps({**watch.laps, **counts, **busy}))
+    if not math.isnan(result.gpu_busy):
+        stages["gpu_busy"] = round(result.gpu_busy, 4)
+    log.info("stages: %s", json.dumps(stages))
 
 
 def output_name(kind: EmbedTask, path: Path) -> str:
@@ -154,18 +155,3 @@ def output_name(kind: EmbedTask, path: Path) -> str:
     if not path.name.endswith(kind.frames_suffix):
         raise InputError(f"{path}: the name must end in {kind.frames_suffix}.")
     return path.name.removesuffix(kind.frames_suffix) + kind.output_suffix
-
-
-class Stopwatch:
-    """Seconds of each stage of a task."""
-
-    def __init__(self) -> None:
-        """Start."""
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """Record the seconds since the last lap."""
-        now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 3)
-        self._last = now

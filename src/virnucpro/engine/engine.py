@@ -1,36 +1,10 @@
-"""What embeds: a model, and the engine, a model with all that its vectors depend on."""
+"""The engine: a model with all that its vectors depend on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
-
-import torch
-from torch import Tensor
 
 from virnucpro.models.component import Encoder
-from virnucpro.models.packing import PackedBatch
-
-
-class Model(Protocol):
-    """What embed needs of a model: an encoder, or another form of one (models.encoder)."""
-
-    @property
-    def width(self) -> int:
-        """Return D, the numbers of a vector."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the type of weights and activations."""
-
-    @property
-    def device(self) -> torch.device:
-        """Return where the model computes."""
-
-    def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
-        """Return the hidden states [T, D] of token ids int64 [T]."""
-
-    def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
-        """Return float32 [B, D], one vector for each sequence."""
+from virnucpro.models.encoder import Model
 
 
 @dataclass(frozen=True)

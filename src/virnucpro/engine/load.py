@@ -6,13 +6,15 @@ from pathlib import Path
 import torch
 
 from virnucpro.engine.device import DTYPES, fix_numerics, numerics_key
-from virnucpro.engine.engine import Engine, Model
+from virnucpro.engine.engine import Engine
 from virnucpro.engine.memory import device_with_room, token_budget
 from virnucpro.engine.official import official_engine
 from virnucpro.errors import InputError
+from virnucpro.files import check_sha256
 from virnucpro.models import attention
-from virnucpro.models.component import Encoder, check_sha256, load_component
+from virnucpro.models.component import Encoder, load_component
 from virnucpro.models.dnabert_s import DnabertS
+from virnucpro.models.encoder import Model
 from virnucpro.models.esm2 import ESM2
 from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
@@ -63,7 +65,8 @@ def load_engine(
         model = _fused(encoder, device, precision)  # may free some of the weights
         path_name = "plain" if model is encoder else "fused"
     elif device.type == "cpu" and precision == "fp32":
-        model, path_name = _in_place(encoder), "in place"
+        path_name = "in place"
+        model = InPlaceESM2(encoder) if isinstance(encoder, ESM2) else InPlaceDnabertS(encoder)
     log.info(
         "%s on %s in %s: %s path, %s attention, %d tokens a batch",
         encoder.architecture, device, precision, path_name, encoder.attention, budget,
@@ -75,11 +78,6 @@ def load_engine(
     package = "flash-attn" if encoder.attention == "flash" else None
     numerics = numerics_key(device, precision, budget, path_name, encoder.attention, package)
     return Engine(encoder, model, budget, numerics, exact)
-
-
-def _in_place(encoder: Encoder) -> Model:
-    """Return the form of an encoder for float32 on a CPU."""
-    return InPlaceESM2(encoder) if isinstance(encoder, ESM2) else InPlaceDnabertS(encoder)
 
 
 def _fused(encoder: Encoder, device: torch.device, precision: str) -> Model:
@@ -121,7 +119,8 @@ def load_tokenizer(
     if tokenizer.vocab_size != encoder.config.vocab_size:
         raise InputError(
             f"{path}: {tokenizer.vocab_size} tokens, but the encoder has "
-            f"{encoder.config.vocab_size}. They belong to different models."
+            f"{encoder.config.vocab_size}. They belong to different models: build the "
+            "set again."
         )
     return tokenizer
 

@@ -6,6 +6,7 @@ old transformers: the plain definition in float32, one sequence at a time, as th
 
 import importlib.metadata
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,7 +53,8 @@ def official_engine(
     name = next(filter(_is_installed, PACKAGES), "")
     if not name:
         raise InputError("--engine official: needs fair-esm or transformers. Install one of them.")
-    model = _FairEsm(encoder, device) if name == "fair-esm" else _Transformers(encoder, device)
+    forward = _fair_esm if name == "fair-esm" else _transformers
+    model = _Official(encoder, forward(encoder, device))
     path = f"official {PACKAGES[name]}"
     numerics = numerics_key(device, precision, BUDGET, path, "official", name)
     return Engine(encoder, model, BUDGET, numerics, lambda: model)
@@ -67,15 +69,15 @@ def _is_installed(distribution: str) -> bool:
 
 
 class _Official(EncoderForm[ESM2]):
-    """Runs a padded model on sequences of equal length of a packed batch: without padding.
+    """Runs a padded model, ids [N, L] -> [N, L, D], on equally long sequences: without padding.
 
     One thread at a time: fair-esm's rotary embedding keeps the angles of the last length in the
     module, as older versions of transformers do.
     """
 
-    def __init__(self, encoder: ESM2) -> None:
+    def __init__(self, encoder: ESM2, forward: Callable[[Tensor], Tensor]) -> None:
         super().__init__(encoder)
-        self._lock = threading.Lock()
+        self._forward, self._lock = forward, threading.Lock()
 
     def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
         """Return the hidden states [T, D]; zeros for filler."""
@@ -83,54 +85,39 @@ class _Official(EncoderForm[ESM2]):
         for run in batch.runs:
             rows = slice(run.first_token, run.end)
             with self._lock:
-                hidden[rows] = self.hidden(ids[rows].view(run.count, run.length)).flatten(0, 1)
+                hidden[rows] = self._forward(ids[rows].view(run.count, run.length)).flatten(0, 1)
         return hidden
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """Return [N, L, D] of ids [N, L]."""
-        raise NotImplementedError
+
+def _fair_esm(encoder: ESM2, device: torch.device) -> Callable[[Tensor], Tensor]:
+    from esm.model.esm2 import ESM2 as FairEsm2  # type: ignore[import-untyped]
+
+    layers = encoder.config.layers
+    with torch.device(device):
+        esm = FairEsm2(layers, encoder.config.width, encoder.config.heads).eval()
+    state = published_state(encoder)
+    for name, tensor in esm.state_dict().items():
+        if name.endswith("inv_freq"):
+            state[name] = torch.tensor(encoder.scheme.frequencies, device=tensor.device)
+    mismatch = esm.load_state_dict(state, strict=False)
+    assert not mismatch.unexpected_keys and all(
+        name.startswith(("lm_head", "contact_head")) for name in mismatch.missing_keys
+    ), mismatch
+    return lambda ids: esm(ids, repr_layers=[layers])["representations"][layers]
 
 
-class _FairEsm(_Official):
-    def __init__(self, encoder: ESM2, device: torch.device) -> None:
-        super().__init__(encoder)
-        from esm.model.esm2 import ESM2 as FairEsm2  # type: ignore[import-untyped]
+def _transformers(encoder: ESM2, device: torch.device) -> Callable[[Tensor], Tensor]:
+    import transformers
 
-        config = encoder.config
-        with torch.device(device):
-            self._esm = FairEsm2(config.layers, config.width, config.heads).eval()
-        state = published_state(encoder)
-        for name, tensor in self._esm.state_dict().items():
-            if name.endswith("inv_freq"):
-                state[name] = torch.tensor(encoder.scheme.frequencies, device=tensor.device)
-        mismatch = self._esm.load_state_dict(state, strict=False)
-        assert not mismatch.unexpected_keys and all(
-            name.startswith(("lm_head", "contact_head")) for name in mismatch.missing_keys
-        ), mismatch
-
-    def hidden(self, ids: Tensor) -> Tensor:
-        layers = self.encoder.config.layers
-        result: Tensor = self._esm(ids, repr_layers=[layers])["representations"][layers]
-        return result
-
-
-class _Transformers(_Official):
-    def __init__(self, encoder: ESM2, device: torch.device) -> None:
-        super().__init__(encoder)
-        import transformers
-
-        model_class: Any = transformers.EsmModel
-        self._esm = model_class(transformers_config(encoder), add_pooling_layer=False)
-        mismatch = self._esm.load_state_dict(transformers_state(encoder), strict=False)
-        assert not mismatch.unexpected_keys, mismatch
-        for module in self._esm.modules():  # the checkpoint's, which may differ from the formula's
-            if hasattr(module, "inv_freq"):
-                module.inv_freq = torch.tensor(encoder.scheme.frequencies)
-        self._esm.to(device).eval()
-
-    def hidden(self, ids: Tensor) -> Tensor:
-        result: Tensor = self._esm(ids, torch.ones_like(ids)).last_hidden_state
-        return result
+    model_class: Any = transformers.EsmModel
+    esm = model_class(transformers_config(encoder), add_pooling_layer=False)
+    mismatch = esm.load_state_dict(transformers_state(encoder), strict=False)
+    assert not mismatch.unexpected_keys, mismatch
+    for module in esm.modules():  # the checkpoint's, which may differ from the formula's
+        if hasattr(module, "inv_freq"):
+            module.inv_freq = torch.tensor(encoder.scheme.frequencies)
+    esm.to(device).eval()
+    return lambda ids: esm(ids, torch.ones_like(ids)).last_hidden_state
 
 
 def transformers_config(encoder: ESM2) -> Any:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from virnucpro.engine.batches import Batch
-from virnucpro.engine.engine import Model
 from virnucpro.engine.memory import GpuMemoryError, gpu_memory_errors
+from virnucpro.models.encoder import Model
 
 PREPARED_BATCHES = 4  # tokenised and packed ahead of the GPU
 LAUNCHED_BATCHES = 2  # whose vectors are not fetched yet

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from virnucpro.engine.embed import embed_within_memory
 from virnucpro.engine.embed_task import LIBRARY
-from virnucpro.engine.embed_within_memory import embed_within_memory
 from virnucpro.engine.load import load_engine, load_tokenizer
 from virnucpro.engine.memory import GpuMemoryError, gpu_memory_errors
 from virnucpro.errors import InputError

@@ -79,5 +79,4 @@ class Profile:
 
 def _flat(measured: Measurement) -> dict[str, Any]:
     values = asdict(measured)
-    setting: dict[str, Any] = values.pop("setting")
-    return setting | values
+    return values.pop("setting") | values

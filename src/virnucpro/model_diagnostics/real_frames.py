@@ -1,6 +1,5 @@
 """Real open frames to measure with: from the user's files or the demo's contigs."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,15 +72,12 @@ def _of_demo(chunk_bp: int) -> RealFrames:
     contigs = sorted(DEMO.glob("contigs_*.fa.gz"))
     if not contigs:
         raise InputError(f"{DEMO}: does not exist in this installation. Give --frames.")
-    windows = list(_windows(contigs, chunk_bp))
+    windows = [
+        record.sequence[start : start + chunk_bp]
+        for contig in contigs
+        for record in read_records(InputFile(contig))
+        for start in range(0, max(1, len(record.sequence) - chunk_bp + 1), STEP_BP)
+    ]
     chunks = translate_chunks([str(n) for n in range(len(windows))], windows)
     frames = [frame for chunk in chunks for frame in chunk.frames]
     return RealFrames("demo", [frame.dna for frame in frames], [frame.protein for frame in frames])
-
-
-def _windows(files: list[Path], chunk_bp: int) -> Iterator[str]:
-    """Yield windows of all records, each STEP_BP after the one before."""
-    for file in files:
-        for record in read_records(InputFile(file)):
-            for start in range(0, max(1, len(record.sequence) - chunk_bp + 1), STEP_BP):
-                yield record.sequence[start : start + chunk_bp]

@@ -11,14 +11,14 @@ import torch
 
 from virnucpro.engine.device import choose_precision
 from virnucpro.engine.embed import embed
-from virnucpro.engine.load import load_engine
+from virnucpro.engine.load import load_engine, load_tokenizer
 from virnucpro.engine.memory import GpuMemoryError
 from virnucpro.errors import InputError
-from virnucpro.model_import.known_files import identify
+from virnucpro.files import check_sha256
 from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.description import Component, ModelSet
 from virnucpro.model_sets.rules import FRAME_RULES
-from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
+from virnucpro.models.tokenizers import BpeTokenizer
 from virnucpro.scoring.classifier import load_classifier
 
 # Invented, of two lengths; it matters only that the same frames are embedded twice.
@@ -53,11 +53,10 @@ def check_set(model_set: ModelSet, device: torch.device) -> Iterator[PartStatus]
     for entry in model_set.calibrations:
         role = f"calibration for {entry}"
         try:
-            calibration = load_entry(model_set, entry)
+            prior = load_entry(model_set, entry).viral_prior
+            yield PartStatus(role, True, f"{entry.file}, prior {prior:g}")
         except InputError as error:
             yield PartStatus(role, False, str(error))
-        else:
-            yield PartStatus(role, True, f"{entry.file}, prior {calibration.viral_prior:g}")
 
 
 def _check(component: Component, model_set: ModelSet, device: torch.device) -> str:
@@ -65,7 +64,9 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
 
     Raises: InputError for one that does not.
     """
-    _check_hash(component)
+    if not component.path.exists():
+        raise InputError(f"{component.path}: is missing. Copy it, or build the set again.")
+    check_sha256(component.path, component.sha256)
     match component.role:
         case "tokenizer":
             return f"{BpeTokenizer(component.path).vocab_size} tokens"
@@ -79,19 +80,9 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
             f"{component.path}: gives {model.config.width} numbers a frame, modelset.json says "
             f"{component.entry['width']}. Build the set again."
         )
-    tokenizer: Tokenizer
-    if component.role == "esm2":
-        frames = PROTEIN_FRAMES
-        tokenizer = EsmTokenizer(model.config.alphabet)  # type: ignore[union-attr]
-    else:
-        frames = DNA_FRAMES
-        bpe = BpeTokenizer(model_set.component("tokenizer").path)
-        if bpe.vocab_size != model.config.vocab_size:  # type: ignore[union-attr]
-            raise InputError(
-                f"{component.path}: its vocabulary is not that of the tokenizer "
-                f"({bpe.vocab_size} tokens). Build the set again."
-            )
-        tokenizer = bpe
+    vocabulary = model_set.component("tokenizer")
+    tokenizer = load_tokenizer(model, device, vocabulary.path, vocabulary.sha256)
+    frames = PROTEIN_FRAMES if component.role == "esm2" else DNA_FRAMES
     first, second = (
         embed(engine.model, tokenizer, frames, engine.token_budget, exact=engine.exact).vectors
         for _ in range(2)
@@ -106,17 +97,6 @@ def _check(component: Component, model_set: ModelSet, device: torch.device) -> s
         f"{model.config.layers} layers, width {model.config.width}, {dtype}, "
         f"computes in {precision} on {device}"
     )
-
-
-def _check_hash(component: Component) -> None:
-    if not component.path.exists():
-        raise InputError(f"{component.path}: is missing. Copy it, or build the set again.")
-    sha256 = identify(component.path).sha256
-    if sha256 != component.sha256:
-        raise InputError(
-            f"{component.path}: sha256 is {sha256}, expected {component.sha256}. The file is "
-            "damaged or another version: copy it again, or build the set again."
-        )
 
 
 def _check_classifier(component: Component) -> str:

@@ -189,10 +189,9 @@ def why_not(name: str, scheme: Scheme, device: torch.device, dtype: torch.dtype)
         return ""
     if device.type != "cuda":
         return f"it needs a GPU, and the device is {device.type}."
-    capability = torch.cuda.get_device_capability(device)
     if name == "triton":
         return why_no_triton(device)
-    if capability < FLASH_CAPABILITY:
+    if torch.cuda.get_device_capability(device) < FLASH_CAPABILITY:
         return "it needs compute capability 8.0 or newer."
     if dtype not in (torch.float16, torch.bfloat16):
         return "it computes in half precision only."
@@ -256,14 +255,10 @@ def _angles(frequencies: tuple[float, ...], rows: int, device: torch.device) -> 
         return torch.cat([angles.cos(), angles.sin()], 1)
 
 
-def _slopes(scheme: Scheme, device: torch.device) -> Tensor | None:
-    return None if scheme.slopes is None else _slope_tensor(scheme.slopes, device)
-
-
 @functools.lru_cache(maxsize=8)
-def _slope_tensor(slopes: tuple[float, ...], device: torch.device) -> Tensor:
+def _slopes(scheme: Scheme, device: torch.device) -> Tensor | None:
     with torch.inference_mode(False):
-        return torch.tensor(slopes, device=device)
+        return None if scheme.slopes is None else torch.tensor(scheme.slopes, device=device)
 
 
 def alibi(scheme: Scheme, batch: PackedBatch, dtype: torch.dtype) -> Tensor | None:

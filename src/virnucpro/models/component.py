@@ -11,32 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from virnucpro.errors import InputError
-from virnucpro.files import atomic_write, file_sha256, sort_metadata
+from virnucpro.files import atomic_write, check_sha256, sort_metadata
 from virnucpro.models import dnabert_s, esm2
 
 Encoder = esm2.ESM2 | dnabert_s.DnabertS
 ENCODERS: dict[str, type[Encoder]] = {
     model.architecture: model for model in (esm2.ESM2, dnabert_s.DnabertS)
 }
-
-
-def check_sha256(path: Path, expected: str) -> None:
-    """Refuse a file with another content than expected.
-
-    Raises: InputError naming both digests.
-    """
-    try:
-        actual = file_sha256(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
-            "--weights_dir, put the file where the tasks look for it."
-        ) from error
-    if actual != expected.lower():
-        raise InputError(
-            f"{path}: sha256 is {actual}, expected {expected}. The file is damaged or another "
-            "version: copy or fetch the model set again."
-        )
 
 
 def write_component(path: Path, model: Encoder, dtype: torch.dtype = torch.float32) -> None:

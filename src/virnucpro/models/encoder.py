@@ -1,4 +1,4 @@
-"""What the encoders have in common, and what the faster forms of one share with it."""
+"""What the encoders have in common, and what the faster forms of one share with it: pooling too."""
 
 from typing import Any, Generic, TypeVar
 
@@ -52,9 +52,29 @@ class EncoderForm(Generic[E]):
         self.encoder = encoder
         self.width, self.dtype, self.device = encoder.width, encoder.dtype, encoder.device
 
+    def __call__(self, ids: Tensor, batch: PackedBatch) -> Tensor:
+        """Return the hidden states [T, D] of token ids int64 [T]."""
+        raise NotImplementedError
+
     def pool(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
         """Return float32 [B, D], as the encoder pools hidden states [T, D]."""
         return self.encoder.pool(hidden, batch)
+
+
+Model = BaseEncoder | EncoderForm[Any]  # what embeds
+
+
+def mean_of_spans(x: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+    """Return the float32 [B, D] means of rows starts[b] to ends[b] - 1 of x [T, D].
+
+    Spans ascend without overlap. Each mean adds its rows one after the other, so it depends on
+    nothing but them; torch's sum and mean choose their order by the shape of the whole tensor.
+    A span without rows has NaN.
+    """
+    # Segments: before the first span, span, gap, span, ...; every second one is kept.
+    bounds = torch.stack([starts, ends], 1).flatten().long()
+    sums = torch.segment_reduce(x.float(), "sum", offsets=bounds, unsafe=True)[::2]  # [B, D]
+    return sums / (ends - starts)[:, None]
 
 
 class TokenEmbedding(nn.Embedding):

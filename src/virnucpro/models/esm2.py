@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from virnucpro.models.attention import BACKENDS, Attention, Backend, Scheme
-from virnucpro.models.encoder import BaseEncoder, TokenEmbedding
+from virnucpro.models.encoder import BaseEncoder, TokenEmbedding, mean_of_spans
 from virnucpro.models.packing import PackedBatch
-from virnucpro.models.pooling import mean_of_spans
 
 # The 33 tokens in the order of their ids, as in fair-esm's Alphabet "ESM-1b".
 ALPHABET = (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from virnucpro.errors import InputError
-from virnucpro.files import file_sha256, sort_metadata
+from virnucpro.files import check_sha256, sort_metadata
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 
 # In the metadata of classifier files; their sha256 covers it, so the old name stays.
@@ -91,18 +91,8 @@ def load_classifier(path: Path, sha256: str | None = None) -> Classifier:
 
     Raises: InputError for a file that is damaged, another than the model set names, or not an MLP.
     """
-    try:
-        file_digest = file_sha256(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}). Copy the model set again; with "
-            "--weights_dir, put the classifier where the tasks look for it."
-        ) from error
-    if sha256 not in (None, file_digest):
-        raise InputError(
-            f"{path.name}: sha256 is {file_digest[:12]}…, the model set says {sha256[:12]}…. The "
-            "file is damaged or was replaced: copy it again, or rebuild the model set."
-        )
+    if sha256 is not None:
+        check_sha256(path, sha256)
     try:
         with safe_open(str(path), "numpy") as file:
             metadata = file.metadata() or {}

@@ -42,12 +42,12 @@ def composition_features(dna: Sequence[str], protein: Sequence[str]) -> NDArray[
 def _block(dna: Sequence[str], protein: Sequence[str]) -> NDArray[np.float64]:
     residues = np.array([len(frame) for frame in protein])
     length = np.log(residues / USUAL_RESIDUES)[:, None]
-    codons = _shares(dna, BASES, 3, step=3)
+    codons = word_shares(dna, BASES, 3, step=3)
     columns = (
         codons,
         _within_residues(codons),
-        _shares(dna, BASES, 4),
-        _shares(protein, RESIDUES, 2),
+        word_shares(dna, BASES, 4),
+        word_shares(protein, RESIDUES, 2),
         length,
     )
     return np.concatenate(columns, axis=1)
@@ -69,7 +69,7 @@ def _synonyms() -> NDArray[np.float64]:
 _SYNONYMS = _synonyms()
 
 
-def _shares(sequences: Sequence[str], letters: str, size: int, step: int = 1) -> NDArray:
+def word_shares(sequences: Sequence[str], letters: str, size: int, step: int = 1) -> NDArray:
     """Return float64 [n, len(letters) ** size]: the share of each word; 0 where there is none.
 
     Args:

@@ -39,7 +39,18 @@ def join_embeddings(
     ids, _ = read_frames(frames)
     dna_rows, dna_origin = _rows_of(ids, frames, dna)
     protein_rows, protein_origin = _rows_of(ids, frames, protein)
-    _check_same_run(dna, dna_origin, protein, protein_origin)
+    if dna_origin.library_digest != protein_origin.library_digest:
+        raise InputError(
+            f"{dna.path.name} was made by the library {dna_origin.library_digest[:12]}, "
+            f"{protein.path.name} by {protein_origin.library_digest[:12]}. Embed the shard again."
+        )
+    # These differ where --device auto meets nodes with and without a GPU; both are valid vectors.
+    for key in ("device", "precision", "torch"):
+        values = [origin.numerics.get(key) for origin in (dna_origin, protein_origin)]
+        if values[0] != values[1]:
+            log.info(
+                "%s and %s differ in %s: %s, %s", dna.path.name, protein.path.name, key, *values
+            )
     return ids, dna_rows, protein_rows
 
 
@@ -68,29 +79,6 @@ def _rows_of(
         )
     row = {frame_id: n for n, frame_id in enumerate(stored_ids)}
     return vectors[[row[frame_id] for frame_id in ids]], provenance
-
-
-def _check_same_run(
-    dna: EmbeddingsFile,
-    dna_origin: Provenance,
-    protein: EmbeddingsFile,
-    protein_origin: Provenance,
-) -> None:
-    """Refuse embeddings of two versions of the code; log where devices or precisions differ.
-
-    These differ where --device auto meets nodes with and without a GPU; both are valid vectors.
-    """
-    if dna_origin.library_digest != protein_origin.library_digest:
-        raise InputError(
-            f"{dna.path.name} was made by the library {dna_origin.library_digest[:12]}, "
-            f"{protein.path.name} by {protein_origin.library_digest[:12]}. Embed the shard again."
-        )
-    for key in ("device", "precision", "torch"):
-        values = [origin.numerics.get(key) for origin in (dna_origin, protein_origin)]
-        if values[0] != values[1]:
-            log.info(
-                "%s and %s differ in %s: %s, %s", dna.path.name, protein.path.name, key, *values
-            )
 
 
 def _some(ids: set[str]) -> str:

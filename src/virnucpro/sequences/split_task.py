@@ -174,24 +174,12 @@ def repeated_ids(records: Path) -> frozenset[str]:
 
     Sorts outside the process: 10^8 reads have more names than memory.
     """
-    environment = {**os.environ, "LC_ALL": "C"}
     # without the header, since a sequence may be named like its column
-    cut = subprocess.Popen(
-        ["sed", "1d;s/\t.*//", records], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    sort = subprocess.Popen(
-        ["sort", "--buffer-size=256M", "--temporary-directory", str(records.parent)],
-        stdin=cut.stdout, stdout=subprocess.PIPE, text=True, env=environment,
+    command = """
+        sed '1d;s/\t.*//' "$1" | sort --buffer-size=256M --temporary-directory "$2" | uniq -d
+    """
+    repeated = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command, "bash", records, records.parent],
+        stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "LC_ALL": "C"},
     )  # fmt: skip
-    unique = subprocess.run(
-        ["uniq", "-d"],
-        stdin=sort.stdout,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        check=True,
-    )
-    for process in (cut, sort):
-        if process.wait() != 0:
-            raise RuntimeError(f"{process.args!r} failed with status {process.returncode}")
-    return frozenset(unique.stdout.splitlines())
+    return frozenset(repeated.stdout.splitlines())

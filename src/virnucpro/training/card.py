@@ -68,7 +68,7 @@ def card(
     measured: dict[str, dict[str, dict[str, Figures]]],
     calibration: Calibration | None,
 ) -> str:
-    """Return the text of the card (arguments as in trained_set.TrainedSet)."""
+    """Return the text of the card (arguments as of trained_set.write_trained_set)."""
     test = measured["test"]
     total = test["all"]["all"]
     rows = [("chunks (viral, nonviral)", f"{total.chunks:,} ({total.viral:,}, {total.nonviral:,})")]

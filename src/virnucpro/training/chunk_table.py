@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
-from itertools import groupby
 from pathlib import Path
 
 from virnucpro.files import atomic_write
@@ -69,15 +68,6 @@ def read_chunk_table(path: Path) -> Iterator[ChunkRow]:
         path, CHUNK_TABLE_HEADER
     ):
         yield ChunkRow(genome, sequence_id, chunk_id, shard, int(length_bp), *others)
-
-
-def read_shard_rows(path: Path, parts: Iterable[str]) -> Iterator[tuple[str, list[ChunkRow]]]:
-    """Yield each shard with a chunk on one of these sides, and all of its rows."""
-    wanted = set(parts)
-    for shard, shard_rows in groupby(read_chunk_table(path), lambda row: row.shard):
-        rows = list(shard_rows)
-        if any(row.part in wanted for row in rows):
-            yield shard, rows
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

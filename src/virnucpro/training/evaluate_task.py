@@ -1,12 +1,10 @@
 """EVALUATE_CLASSIFIER: a trained classifier is calibrated, measured and written as a model set."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from virnucpro.consensus.calibrator import Calibrator
-from virnucpro.files import file_sha256
 from virnucpro.scoring.classifier import load_classifier
 from virnucpro.sequences.split_files import read_rows
 from virnucpro.training.curves import Points
@@ -14,45 +12,35 @@ from virnucpro.training.evaluation import calibrate, call_chunks, curve_panels, 
 from virnucpro.training.examples import Vectors
 from virnucpro.training.figures import figures_by
 from virnucpro.training.fit_calibration import Method
-from virnucpro.training.trained_set import ByPart, TrainedSet, write_trained_set
+from virnucpro.training.trained_set import ByPart, write_trained_set
 
 LOSSES = ("train_loss", "val_loss")
 
 
-@dataclass(frozen=True)
-class EvaluationInputs:
-    """What to evaluate.
+def evaluate(
+    table: Path,
+    split: Path,
+    vectors: Vectors,
+    classifier: Path,
+    history: Path,
+    training: Path,
+    base: dict[str, Any],
+    method: Method | None,
+) -> None:
+    """Write the set into a folder of its name.
 
-    Attributes:
+    Args:
         table, split: of PREPARE_TRAINING; vectors: of the shards of val and test.
         classifier, history, training: of TRAIN_CLASSIFIER.
         base: trained_set.json of CHECK_MODEL_SET.
         method: of the calibration, or None.
-    """
-
-    table: Path
-    split: Path
-    vectors: Vectors
-    classifier: Path
-    history: Path
-    training: Path
-    base: dict[str, Any]
-    method: Method | None
-
-
-def evaluate(inputs: EvaluationInputs) -> None:
-    """Write the set into a folder of its name.
-
     Raises: InputError as score_part and calibrate.
     """
-    sha256 = file_sha256(inputs.classifier)
-    classifier = load_classifier(inputs.classifier, sha256)
-    val, test = (
-        score_part(inputs.table, inputs.vectors, part, classifier) for part in ("val", "test")
-    )
-    calibration = calibrate(val, inputs.method) if inputs.method else None
+    model = load_classifier(classifier)
+    val, test = (score_part(table, vectors, part, model) for part in ("val", "test"))
+    calibration = calibrate(val, method) if method else None
     raw = {"test": call_chunks(test, None), "val": call_chunks(val, None)}
-    chunk_bp = inputs.base["chunk_bp"]
+    chunk_bp = base["chunk_bp"]
     lines = {"test": raw["test"]}
     measured: ByPart = {}
     if calibration:
@@ -64,19 +52,15 @@ def evaluate(inputs: EvaluationInputs) -> None:
         raw["test_uncalibrated"] = raw.pop("test")
     measured |= {part: figures_by(chunks, chunk_bp) for part, chunks in raw.items()}
     write_trained_set(
-        Path(inputs.base["name"]),
-        TrainedSet(
-            inputs.base,
-            inputs.classifier,
-            sha256,
-            classifier.input_width,
-            json.loads(inputs.training.read_text()),
-            calibration,
-            measured,
-            curve_panels(lines, _losses(inputs.history)),
-            inputs.history,
-            inputs.split,
-        ),
+        base,
+        classifier,
+        model.input_width,
+        json.loads(training.read_text()),
+        calibration,
+        measured,
+        curve_panels(lines, _losses(history)),
+        history,
+        split,
     )
 
 

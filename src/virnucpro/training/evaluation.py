@@ -14,14 +14,13 @@ from virnucpro.scoring.classifier import Classifier
 from virnucpro.training.chunk_table import ChunkRow
 from virnucpro.training.curves import Panel, Points
 from virnucpro.training.examples import Vectors, read_labelled_shards
-from virnucpro.training.figures import CalledChunk, precision_recall, roc
+from virnucpro.training.figures import CalledChunk, labels_and_scores, precision_recall, roc
 from virnucpro.training.fit_calibration import (
     FIRST_CHUNKS,
     Method,
     ScoredSequences,
     fit,
     reliability,
-    scored_sequences,
 )
 from virnucpro.training.genomes import LABELS, MIN_CALIBRATION_CHUNKS
 
@@ -70,24 +69,24 @@ def _call(chunk: ScoredChunk, calibrator: Calibrator | None) -> CalledChunk:
 
 
 def calibrate(val: Sequence[ScoredChunk], method: Method) -> Calibration:
-    """Return the calibration that fits the chunks of val and stretches of several.
+    """Return the calibration that fits the called chunks of val and stretches of several.
 
     Raises: InputError when they are too few, or their scores do not rise with the label.
     """
-    return fit(calibration_sequences(val), method)
-
-
-def calibration_sequences(chunks: Sequence[ScoredChunk]) -> ScoredSequences:
-    """Return each called chunk, and stretches of CONTIG_CHUNKS chunks, as sequences."""
     delta, labels, num_chunks, groups = [], [], [], []
-    for label, group, calls in _stretches(chunks):
+    for label, group, calls in _stretches(val):
         pooled = call_sequence(calls)
         delta.append(pooled.weighted_delta)
         labels.append(LABELS[label])
         num_chunks.append(len(calls))
         groups.append(group)
     _, numbers = np.unique(groups, return_inverse=True)
-    sequences = scored_sequences(np.array(delta), np.array(labels), np.array(num_chunks), numbers)
+    sequences = ScoredSequences(
+        np.array(delta, np.float64),
+        np.array(labels, np.int64),
+        np.array(num_chunks, np.int64),
+        numbers,
+    )
     bins = np.searchsorted(FIRST_CHUNKS, sequences.num_chunks, side="right")
     full = [
         b
@@ -95,7 +94,7 @@ def calibration_sequences(chunks: Sequence[ScoredChunk]) -> ScoredSequences:
         if sequences.only(bins == b).num_of_rarer_label() >= MIN_CALIBRATION_CHUNKS
     ]
     # stretches of a bin that is too small would count their chunks a second time in the one below
-    return sequences.only((bins == 1) | np.isin(bins, full))
+    return fit(sequences.only((bins == 1) | np.isin(bins, full)), method)
 
 
 def _stretches(chunks: Sequence[ScoredChunk]) -> Iterator[tuple[str, str, list[ChunkCall]]]:
@@ -117,7 +116,7 @@ def curve_panels(parts: dict[str, list[CalledChunk]], history: dict[str, Points]
     Args:
         parts: name of a line -> scored chunks of both labels; history: loss -> (epoch, value).
     """
-    called = {name: _called(chunks) for name, chunks in parts.items()}
+    called = {name: labels_and_scores(chunks) for name, chunks in parts.items()}
     losses = [y for points in history.values() for _, y in points]
     epochs = max(x for points in history.values() for x, _ in points)
     return [
@@ -134,24 +133,12 @@ def curve_panels(parts: dict[str, list[CalledChunk]], history: dict[str, Points]
         Panel(
             "Reliability", "p_virus", "share that is viral",
             {name: [(row["p_virus"], row["viral"])
-                    for row in reliability(p_virus, scored_sequences(delta, labels))[0]]
-             for name, (labels, delta, p_virus) in called.items()},
+                    for row in reliability(p_virus, labels)[0]]
+             for name, (labels, _, p_virus) in called.items()},
             diagonal=True,
         ),
         Panel("Training", "epoch", "loss", history, (1, epochs), (0, max(losses))),
     ]  # fmt: skip
-
-
-def _called(
-    chunks: Sequence[CalledChunk],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return labels, delta and p_virus of the chunks with a frame."""
-    called = [chunk for chunk in chunks if chunk.delta is not None]
-    return (
-        np.array([LABELS[chunk.label] for chunk in called], np.int64),
-        np.array([chunk.delta for chunk in called], np.float64),
-        np.array([chunk.p_virus for chunk in called], np.float64),
-    )
 
 
 def _points(x: NDArray[np.float64], y: NDArray[np.float64]) -> Points:

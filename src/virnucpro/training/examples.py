@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from virnucpro.errors import InputError
 from virnucpro.scoring.joined_embeddings import EmbeddingsFile, join_embeddings
-from virnucpro.training.chunk_table import ChunkRow, read_shard_rows
+from virnucpro.training.chunk_table import ChunkRow, read_chunk_table
 from virnucpro.training.genomes import LABELS
 
 Floats = NDArray[np.float32]
@@ -61,9 +62,12 @@ def read_labelled_shards(
         parts: any of "train", "val", "test".
     Raises: InputError for a shard without its vectors, or whose frames are not those of its chunks.
     """
-    for shard, rows in read_shard_rows(table, parts):
+    for shard, shard_rows in groupby(read_chunk_table(table), lambda row: row.shard):
+        rows = list(shard_rows)
         ids = [frame for row in rows for frame in row.frames]
         part_rows = [row for row in rows if row.part in parts]
+        if not part_rows:
+            continue
         if not any(row.frames for row in part_rows):
             yield part_rows, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
             continue

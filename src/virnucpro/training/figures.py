@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from virnucpro.training.fit_calibration import reliability, scored_sequences
+from virnucpro.training.fit_calibration import reliability
 from virnucpro.training.genomes import LABELS
 from virnucpro.training.measures import auroc
 
@@ -87,9 +87,7 @@ def figures(chunks: Iterable[CalledChunk]) -> Figures:
     chunks = list(chunks)
     is_viral = [chunk.label == "viral" for chunk in chunks]
     called = [chunk for chunk in chunks if chunk.delta is not None]
-    labels = np.array([LABELS[chunk.label] for chunk in called], np.int64)
-    delta = np.array([chunk.delta for chunk in called], np.float64)
-    p_virus = np.array([chunk.p_virus for chunk in called], np.float64)
+    labels, delta, p_virus = labels_and_scores(chunks)
     right = np.array([chunk.is_virus for chunk in called], np.bool_) == (labels == 1)
     both = len(np.unique(labels)) == 2
     return Figures(
@@ -103,7 +101,17 @@ def figures(chunks: Iterable[CalledChunk]) -> Figures:
         accuracy=_mean(right),
         sensitivity=_mean(right[labels == 1]),
         specificity=_mean(right[labels == 0]),
-        ece=reliability(p_virus, scored_sequences(delta, labels))[1] if both else None,
+        ece=reliability(p_virus, labels)[1] if both else None,
+    )
+
+
+def labels_and_scores(chunks: list[CalledChunk]) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Return label, delta and p_virus of each chunk with a frame."""
+    called = [chunk for chunk in chunks if chunk.delta is not None]
+    return (
+        np.array([LABELS[chunk.label] for chunk in called], np.int64),
+        np.array([chunk.delta for chunk in called], np.float64),
+        np.array([chunk.p_virus for chunk in called], np.float64),
     )
 
 

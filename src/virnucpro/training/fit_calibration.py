@@ -63,26 +63,10 @@ class ScoredSequences:
         """Return the number of sequences of the label that has fewer."""
         return int(min((self.labels == 0).sum(), (self.labels == 1).sum()))
 
-    def weights(self) -> Floats:
-        """Return the weight of each: the same total for both labels, 1 on average."""
-        of_label = len(self.labels) / (2 * np.bincount(self.labels, minlength=2))
-        return of_label[self.labels]
 
-
-def scored_sequences(
-    delta: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    num_chunks: NDArray[np.integer] | None = None,
-    groups: NDArray[np.integer] | None = None,
-) -> ScoredSequences:
-    """Return validation sequences; by default of one chunk each, and each a group of its own."""
-    count = len(delta)
-    return ScoredSequences(
-        np.asarray(delta, np.float64),
-        np.asarray(labels, np.int64),
-        np.ones(count, np.int64) if num_chunks is None else np.asarray(num_chunks, np.int64),
-        np.arange(count) if groups is None else np.asarray(groups, np.int64),
-    )
+def weights_of(labels: NDArray[np.int64]) -> Floats:
+    """Return the weight of each sequence: the same total for both labels, 1 on average."""
+    return (len(labels) / (2 * np.bincount(labels, minlength=2)))[labels]
 
 
 def fit(sequences: ScoredSequences, method: Method = "temperature") -> Calibration:
@@ -137,7 +121,7 @@ def _fit_temperature(sequences: ScoredSequences) -> Temperature:
     x = 2 * np.arctanh(np.clip(sequences.delta, -LARGEST_DELTA, LARGEST_DELTA))
     viral = sequences.labels == 1
     targets = np.where(viral, 1 - 1 / (viral.sum() + 2), 1 / ((~viral).sum() + 2))
-    weights = sequences.weights()
+    weights = weights_of(sequences.labels)
     design = np.stack((x, np.ones_like(x)), axis=1)  # [n, 2]
 
     def loss(numbers: Floats) -> float:
@@ -167,7 +151,7 @@ def _fit_temperature(sequences: ScoredSequences) -> Temperature:
 def _fit_isotonic(sequences: ScoredSequences) -> Isotonic:
     """Return the best rising steps (pool adjacent violators), as knots at their centres."""
     delta, position = np.unique(sequences.delta, return_inverse=True)
-    weights = sequences.weights()
+    weights = weights_of(sequences.labels)
     weight = np.bincount(position, weights)
     viral = np.bincount(position, weights * sequences.labels)
     blocks: list[tuple[float, float, float]] = []  # weight, viral weight, weight x delta
@@ -232,7 +216,7 @@ def held_out_p_virus(sequences: ScoredSequences, method: Method) -> Floats:
 
 
 def reliability(
-    probabilities: Floats, sequences: ScoredSequences
+    probabilities: Floats, labels: NDArray[np.int64]
 ) -> tuple[list[dict[str, float]], float]:
     """Return the reliability table and the expected calibration error; both labels weigh the same.
 
@@ -242,13 +226,13 @@ def reliability(
     row_of = np.minimum(
         (probabilities * NUM_RELIABILITY_BINS).astype(int), NUM_RELIABILITY_BINS - 1
     )
-    weights = sequences.weights()
+    weights = weights_of(labels)
     table, error = [], 0.0
     for row in np.unique(row_of):
         in_row = row_of == row
         weight = weights[in_row].sum()
         mean = float(weights[in_row] @ probabilities[in_row] / weight)
-        share = float(weights[in_row] @ sequences.labels[in_row] / weight)
+        share = float(weights[in_row] @ labels[in_row] / weight)
         error += abs(mean - share) * weight / weights.sum()
         table.append({"count": int(in_row.sum()), "p_virus": mean, "viral": share})
     return table, float(error)
@@ -274,14 +258,14 @@ def _measured(
     """Return the figures of a calibration, by bin."""
     figures = []
     for part, part_bin in zip(_by_bin(sequences), calibration.bins, strict=True):
-        table, error = reliability(held_out_p_virus(part, method), part)
+        table, error = reliability(held_out_p_virus(part, method), part.labels)
         raw = np.clip((part.delta + 1) / 2, 0, 1)
         figures.append(
             {
                 "min_chunks": part_bin.min_chunks,
                 "viral": int((part.labels == 1).sum()),
                 "nonviral": int((part.labels == 0).sum()),
-                "ece_raw": reliability(raw, part)[1],
+                "ece_raw": reliability(raw, part.labels)[1],
                 "ece_held_out": error,
                 "reliability_held_out": table,
                 "fdr": fdr_table(calibration, part),

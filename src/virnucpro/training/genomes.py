@@ -60,7 +60,7 @@ def read_genome_sequences(genome_id: str, folder: Path, chunk_bp: int) -> Iterat
         chunk_bp: as SPLIT had it.
     Raises: InputError for a missing file, and for tables that do not fit together.
     """
-    records = _records_file(genome_id, folder)
+    records = _existing(folder / f"{genome_id}.records.tsv", genome_id)
     shards = read_shard_list(_existing(folder / f"{genome_id}.shards.tsv", genome_id))
     chunks = chain.from_iterable(
         read_shard(
@@ -76,11 +76,7 @@ def read_genome_sequences(genome_id: str, folder: Path, chunk_bp: int) -> Iterat
 
 def read_genome_records(genome_id: str, folder: Path) -> Iterator[SplitRecord]:
     """Yield the records of a genome; arguments and errors as read_genome_sequences."""
-    return read_split_records(_records_file(genome_id, folder))
-
-
-def _records_file(genome_id: str, folder: Path) -> Path:
-    return _existing(folder / f"{genome_id}.records.tsv", genome_id)
+    return read_split_records(_existing(folder / f"{genome_id}.records.tsv", genome_id))
 
 
 def _existing(path: Path, genome_id: str) -> Path:

@@ -4,6 +4,7 @@ Groups (genera, clusters) are never cut. Each class is split by itself, so that 
 all sides where they have enough groups; sizes are numbers of chunks with a frame.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -30,17 +31,14 @@ def split_genomes(
     Raises: InputError for a group on two sides, and for a label that is missing on one.
     """
     fixed = _fixed_groups(genomes)
-    sizes: dict[str, int] = {}
-    weights: dict[str, dict[tuple[str, str], int]] = {}  # group -> (label, kind) -> chunks
+    weights: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)  # group -> class -> chunks
     for genome in genomes:
-        chunks = num_chunks[genome.id]
-        sizes[genome.group] = sizes.get(genome.group, 0) + chunks
-        kinds = weights.setdefault(genome.group, {})
-        kinds[genome.label, genome.kind] = kinds.get((genome.label, genome.kind), 0) + chunks
-    strata: dict[tuple[str, str], list[str]] = {}
-    for group in sorted(weights):  # a group of several classes counts as the one it has most of
-        stratum = max(sorted(weights[group]), key=lambda pair: weights[group][pair])
-        strata.setdefault(stratum, []).append(group)
+        weights[genome.group][genome.label, genome.kind] += num_chunks[genome.id]
+    sizes = {group: kinds.total() for group, kinds in weights.items()}
+    strata: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for group, kinds in sorted(weights.items()):
+        # a group of several classes counts as the one it has most of
+        strata[max(sorted(kinds), key=lambda pair: kinds[pair])].append(group)
 
     parts = dict(fixed)
     rng = np.random.default_rng(seed)

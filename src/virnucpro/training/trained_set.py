@@ -10,12 +10,12 @@ SET/history.tsv, split.tsv     the epochs; the genomes, and the side of each
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any
 
 from virnucpro.consensus.calibrator import Calibration
+from virnucpro.files import file_sha256
 from virnucpro.model_sets.description import write_description
 from virnucpro.model_sets.rules import frame_rule
 from virnucpro.training.card import card
@@ -28,71 +28,61 @@ CLASSIFIER = "classifier.safetensors"
 ByPart = dict[str, dict[str, dict[str, Figures]]]  # part -> all, class ... -> value -> figures
 
 
-@dataclass(frozen=True)
-class TrainedSet:
-    """What a set is written from.
+def write_trained_set(
+    base: dict[str, Any],
+    classifier: Path,
+    input_width: int,
+    training: dict[str, Any],
+    calibration: Calibration | None,
+    measured: ByPart,
+    panels: list[Panel],
+    history: Path,
+    split: Path,
+) -> None:
+    """Write a set into a folder of its name; it appears when it is complete.
 
-    Attributes:
+    Args:
         base: trained_set.json of CHECK_MODEL_SET: what the set says of itself and its encoders.
-        classifier: file; classifier_sha256: of it; input_width: numbers it takes.
+        classifier: file; input_width: numbers it takes.
         training: how it was trained: training.json of TRAIN_CLASSIFIER.
         calibration: or None.
         measured: figures; panels: of the curves.
         history, split: tables to copy.
     """
-
-    base: dict[str, Any]
-    classifier: Path
-    classifier_sha256: str
-    input_width: int
-    training: dict[str, Any]
-    calibration: Calibration | None
-    measured: ByPart
-    panels: list[Panel]
-    history: Path
-    split: Path
-
-
-def write_trained_set(folder: Path, trained: TrainedSet) -> None:
-    """Write a set into a folder; it appears when it is complete."""
-    with new_set_folder(folder) as temporary:
-        shutil.copyfile(trained.classifier, temporary / CLASSIFIER)
-        shutil.copyfile(trained.history, temporary / "history.tsv")
-        shutil.copyfile(trained.split, temporary / "split.tsv")
-        (temporary / "curves.svg").write_text(svg(trained.panels))
-        (temporary / "metrics.json").write_text(_metrics_json(trained))
-        _write_metrics_table(temporary / "metrics.tsv", trained.measured)
-        description = _description(trained)
-        write_description(temporary, description)
-        if trained.calibration:
-            rule = frame_rule(description["frame_rule"])
-            write_calibration(temporary, trained.calibration, description["chunk_bp"][0], rule.name)
-        (temporary / "README.md").write_text(
-            card(trained.base, trained.training, trained.measured, trained.calibration)
-        )
-
-
-def _metrics_json(trained: TrainedSet) -> str:
-    """Return the text of metrics.json: training, figures, and what the calibration reaches."""
-    content = {
-        "training": trained.training,
-        "figures": {
-            part: {
-                by: {value: asdict(figures) for value, figures in rows.items()}
-                for by, rows in of_part.items()
-            }
-            for part, of_part in trained.measured.items()
-        },
-        "calibration": trained.calibration.measured if trained.calibration else None,
-    }
-    return json.dumps(content, indent=2) + "\n"
+    with new_set_folder(Path(base["name"])) as folder:
+        shutil.copyfile(classifier, folder / CLASSIFIER)
+        shutil.copyfile(history, folder / "history.tsv")
+        shutil.copyfile(split, folder / "split.tsv")
+        (folder / "curves.svg").write_text(svg(panels))
+        metrics = {
+            "training": training,
+            "figures": measured,
+            "calibration": calibration.measured if calibration else None,
+        }
+        metrics_json = json.dumps(metrics, indent=2, default=asdict)  # Figures are dataclasses
+        (folder / "metrics.json").write_text(metrics_json + "\n")
+        _write_metrics_table(folder / "metrics.tsv", measured)
+        entry = {
+            "file": CLASSIFIER,
+            "sha256": file_sha256(classifier),
+            "architecture": "mlp",
+            "dtype": "float32",
+            "input_width": input_width,
+            "source": "trained by virnucpro-nf --workflow train",
+        }
+        test = measured["test"]["all"]["all"]
+        write_description(folder, _description(base, entry, training, test))
+        if calibration:
+            rule = frame_rule(base["frame_rule"])
+            write_calibration(folder, calibration, base["chunk_bp"], rule.name)
+        (folder / "README.md").write_text(card(base, training, measured, calibration))
 
 
 def _write_metrics_table(path: Path, measured: ByPart) -> None:
     """Write a row for each set of figures."""
     names = [field.name for field in fields(Figures)]
     rows = (
-        (part, by, value, *(getattr(figures, name) for name in names))
+        (part, by, value, *astuple(figures))
         for part, of_part in measured.items()
         for by, values in of_part.items()
         for value, figures in values.items()
@@ -100,18 +90,10 @@ def _write_metrics_table(path: Path, measured: ByPart) -> None:
     write_table(path, ("part", "by", "value", *names), rows)
 
 
-def _description(trained: TrainedSet) -> dict[str, Any]:
+def _description(
+    base: dict[str, Any], classifier: dict[str, Any], training: dict[str, Any], test: Figures
+) -> dict[str, Any]:
     """Return the content of modelset.json, without the calibration."""
-    base = trained.base
-    classifier = {
-        "file": CLASSIFIER,
-        "sha256": trained.classifier_sha256,
-        "architecture": "mlp",
-        "dtype": "float32",
-        "input_width": trained.input_width,
-        "source": "trained by virnucpro-nf --workflow train",
-    }
-    others: Mapping[str, Any] = base["components"]
     return {
         "format": 1,
         "name": base["name"],
@@ -120,10 +102,7 @@ def _description(trained: TrainedSet) -> dict[str, Any]:
         "chunk_bp": [base["chunk_bp"]],
         "frame_rule": base["frame_rule"],
         "licence": base["licence"],
-        "components": {**others, "classifier": classifier},
+        "components": {**base["components"], "classifier": classifier},
         "calibration": None,
-        "measured": {
-            "training": trained.training,
-            "test": asdict(trained.measured["test"]["all"]["all"]),
-        },
+        "measured": {"training": training, "test": asdict(test)},
     }

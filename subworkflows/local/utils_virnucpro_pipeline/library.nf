@@ -18,7 +18,8 @@ def libraryPackages() {
     ]
 }
 
-// Process name -> sha256 over its modules, as virnucpro.task.library_digest computes it.
+// Process name -> 'package,package:sha256' over its modules, as virnucpro.task.library_digest
+// computes it.
 def libraryDigests() {
     def root = file("${projectDir}/src/virnucpro")
     return libraryPackages().collectEntries { name, packages ->
@@ -31,6 +32,6 @@ def libraryDigests() {
                 digest.update("${path}\0${bytes.length}\0".getBytes('UTF-8'))
                 digest.update(bytes)
             }
-        [name, digest.digest().encodeHex().toString()]
+        [name, packages.join(',') + ':' + digest.digest().encodeHex()]
     }
 }

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from virnucpro.compact.network import MlpEnsemble
-from virnucpro.compact.padded_attention import padded
+from virnucpro.compact.network import MlpEnsemble, padded
 from virnucpro.training.mlp import Mlp
 
 
