@@ -8,7 +8,7 @@ include { PREDICT                 } from './workflows/predict'
 include { TRAIN                   } from './workflows/train'
 include { libraryDigests          } from './subworkflows/local/utils_virnucpro_pipeline/library'
 include { checkParameters ; helpText } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
-include { modelSetRequest ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
+include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
 include { publishSummary ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
@@ -30,8 +30,10 @@ workflow {
     CHECK_MODEL_SET(set_request, set_files, engine_profile, library.CHECK_MODEL_SET)
     CHECK_SAMPLESHEET(sheet_request, sheet, schema, library.CHECK_SAMPLESHEET)
     model_set = CHECK_MODEL_SET.out.model_set.map { json -> readJson(json) }
-    samples = CHECK_SAMPLESHEET.out.samples.map { json -> readJson(json) }
-    samples.map { all -> [all] }.combine(model_set).subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }
+    samples = CHECK_SAMPLESHEET.out.samples.map { json -> reachable(readJson(json)) }
+    // wrapped, since combine takes lists apart
+    checked = samples.map { all -> [all] }.combine(model_set)
+    checked.subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }
 
     EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
     if (training) {
@@ -63,9 +65,8 @@ workflow {
         PREDICT.out.summaries
             .toList()
             .map { summaries -> [summaries] }
-            .combine(samples.map { all -> [all] })
-            .combine(model_set)
-            .map { summaries, all, set -> publishSummary(all, summaries, set, params.outdir) }
+            .combine(checked)
+            .subscribe { summaries, all, set -> publishSummary(all, summaries, set, params.outdir) }
     }
 
     // versions of every process, one file

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from virnucpro.files import write_json
 from virnucpro.input_checks.check_model_set_task import ModelSetRequest, check_model_set
-from virnucpro.input_checks.engine_settings import EngineOptions
+from virnucpro.input_checks.engine_options import EncoderOptions, EngineProfile
 from virnucpro.task import run_task, task_parser
 
 
@@ -20,10 +20,10 @@ def check(args: argparse.Namespace) -> None:
     """Check what stdin asks for."""
     asked = json.load(sys.stdin)
     staged = dict(zip(asked.pop("staged"), args.files, strict=True))
-    engine = EngineOptions(**asked.pop("engine"))
-    request = ModelSetRequest(
-        **asked, staged=staged, engine=engine, engine_profile=args.engine_profile
-    )
+    encoder = EncoderOptions(**asked.pop("encoder"))
+    name = asked.pop("engine_profile")
+    profile = EngineProfile(name, args.engine_profile) if name else None
+    request = ModelSetRequest(**asked, staged=staged, encoder=encoder, engine_profile=profile)
     checked = check_model_set(request)
     write_json(Path("model_set.json"), checked.model_set)
     write_json(Path("provenance.json"), checked.provenance)

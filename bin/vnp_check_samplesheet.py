@@ -8,26 +8,21 @@ or an error with everything that is wrong.
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from virnucpro.files import write_json, write_text
-from virnucpro.input_checks.check_samplesheet_task import InputRequest, check_samples
-from virnucpro.input_checks.genomes_sheet import check_genomes, genomes_table
+from virnucpro.input_checks.check_samplesheet_task import check_input
+from virnucpro.input_checks.sheet import InputRequest
 from virnucpro.task import run_task, task_parser
 
 
 def check(args: argparse.Namespace) -> None:
     """Check what stdin asks for."""
     request = InputRequest(**json.load(sys.stdin))
-    schema = json.loads(args.schema.read_text())
-    if request.training_frames is None:
-        samples = [asdict(sample) for sample in check_samples(request, args.sheet, schema)]
-    else:
-        genomes = check_genomes(request, args.sheet, schema)
-        samples = [asdict(sample) | {"annotation": path} for sample, _, path in genomes]
-        write_text(Path("genomes.tsv"), genomes_table(genome for _, genome, _ in genomes))
+    samples, genomes = check_input(request, args.sheet, json.loads(args.schema.read_text()))
     write_json(Path("samples.json"), samples)
+    if genomes is not None:
+        write_text(Path("genomes.tsv"), genomes)
 
 
 def main(argv: list[str] | None = None) -> int:

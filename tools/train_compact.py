@@ -25,9 +25,10 @@ from virnucpro.compact.stored_set import load_set
 from virnucpro.compact.trainer import Trainer
 from virnucpro.compact.windows import field_weights, training_windows, validation_windows
 from virnucpro.compact.write_set import write_set
-from virnucpro.engine.device import DEVICE_CHOICES, choose_device, fix_numerics
+from virnucpro.engine.device import choose_device, fix_numerics
 from virnucpro.errors import InputError
 from virnucpro.model_sets.description import read_model_set
+from virnucpro.models.options import DEVICES
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer
 from virnucpro.training.measures import auroc
 
@@ -67,7 +68,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="windows for training, as shares of the chunk length; default: as the recipe says",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--device", choices=DEVICE_CHOICES, default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that translate")
     return parser.parse_args(argv)
 

@@ -24,7 +24,7 @@ workflow PREDICT {
         library.CLASSIFY,
     )
 
-    // [sample id, chunk files, chunk tables, score tables]; incomplete ones too: SUMMARISE refuses them
+    // [sample id, chunk files, chunk tables, score tables]; incomplete ones too, which SUMMARISE refuses
     scores_ch = CLASSIFY.out.scores.mix(empty_shards.map { meta -> [meta, []] })
     shards_ch = chunks
         .map { meta, fna -> [meta.id, meta, fna] }
@@ -36,12 +36,12 @@ workflow PREDICT {
         .mix(empty_samples.map { meta, _files -> [meta.id, [], [], []] })
 
     // [[id], records.tsv, shards.tsv, chunk files, chunk tables, score tables]
-    parts_ch = sample_tables
+    sample_files_ch = sample_tables
         .map { meta, records, shards -> [meta.id, records, shards] }
         .join(shards_ch, failOnDuplicate: true)
         .map { row -> [[id: row[0]]] + row.drop(1) }
     SUMMARISE(
-        parts_ch,
+        sample_files_ch,
         model_set.map { set -> set.chunk_bp },
         provenance.map { json -> json.text }, // its content, so that -resume does not see a new path
         model_set.map { set -> calibrationInput(set) },

@@ -12,7 +12,7 @@ from random_set import sha256, write_model_set
 from virnucpro.consensus.calibrator import Bin, Calibration, Rates, Temperature
 from virnucpro.errors import InputError
 from virnucpro.input_checks.check_model_set_task import CheckedSet, ModelSetRequest, check_model_set
-from virnucpro.input_checks.engine_settings import EngineOptions
+from virnucpro.input_checks.engine_options import EncoderOptions, EngineProfile
 from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
@@ -35,6 +35,8 @@ def check(folder: Path, engine: dict[str, Any] | None = None, profile: Path | No
         names += [entry["file"] for entry in entries if (folder / entry["file"]).is_file()]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass  # there is no such file, or it is faulty: that is what is tested
+    engine = dict(engine or {})
+    profile_name = engine.pop("engine_profile", None)
     paths = {name: str((folder / name).resolve()) for name in names if (folder / name).is_file()}
     staged = {name: Path(path) for name, path in paths.items() if name.endswith(".json")}
     return check_model_set(
@@ -43,8 +45,9 @@ def check(folder: Path, engine: dict[str, Any] | None = None, profile: Path | No
             folder=str(folder),
             paths=paths,
             staged=staged,
-            engine=EngineOptions(**(engine or {})),
-            engine_profile=profile,
+            encoder=EncoderOptions(**engine),
+            engine_profile=EngineProfile(profile_name, profile) if profile_name else None,
+            known_sets=["compact-300", "compact-500"],
             pipeline_version="0",
             **{"outdir": "", **options},
         )
@@ -84,8 +87,8 @@ CALIBRATIONS: list[tuple[Any, str]] = [
       for bp in ("500", 0, True, None, 2**31)),
     *(([{**ENTRY, "frame_rule": rule}], f"calibration.0.frame_rule ({RULE})")
       for rule in ("a rule", "", 7, ["open"], None)),
-    *(([{**ENTRY, "file": file}], "calibration.0.file (must be the name of a .json file)")
-      for file in ("", 7, "a\nb.json", "a\0b.json", "\ud800.json", "x", ".json", "y.json\n")),
+    *(([{**ENTRY, "file": file}], "calibration.0.file (must be the name of a .json file without a dollar sign)")
+      for file in ("", 7, "a\nb.json", "a$b.json", "a\0b.json", "\ud800.json", "x", ".json", "y.json\n")),
     *(([{**ENTRY, "sha256": sha256}], "calibration.0.sha256 (must be 64 hexadecimal digits)")
       for sha256 in ("0" * 63, "0" * 65, "g" * 64, 0, None, "0" * 64 + "\n")),
 ]  # fmt: skip
@@ -174,19 +177,17 @@ def test_the_calibration_of_a_chunk_length_and_rule_is_used(
     checked = check(calibrated, **options)
     assert checked.model_set["model_set_digest"] == model_set.digest
     if place is None:
-        assert checked.model_set["calibration"] is None
+        assert checked.model_set["calibration_file"] is None
         assert not {"calibration", "viral_prior"} & checked.provenance.keys()
         return
     entry = model_set.calibrations[place]
-    path = str((calibrated / entry.file).resolve())
-    in_force = {"path": path, "sha256": entry.sha256, "viral_prior": prior}
-    assert checked.model_set["calibration"] == in_force
+    assert checked.model_set["calibration_file"] == str((calibrated / entry.file).resolve())
+    assert checked.model_set.items() >= checked.provenance.items()
     noted = {"calibration": entry.sha256, "viral_prior": prior}
     assert checked.provenance.items() >= noted.items()  # never null: the prior in use
     assert load_entry(model_set, entry).viral_prior == prior or "viral_prior" in options
     partial = options.get("frame_rule") == "longest_open"
     assert checked.provenance.get("min_residues") == (30 if partial else None)
-    assert checked.model_set["frame_rule"]["min_residues"] == (30 if partial else 0)
 
 
 def spoil_file(content: str | dict[str, Any]) -> Callable[[Path], None]:
@@ -271,18 +272,19 @@ MISFITS: list[tuple[Callable[[dict[str, Any]], None] | str | None, dict[str, Any
      "  --chunk_length 400: the model set random was trained on 500, 300 bp."),
     (several(part("esm2", sha256="abc"), part("dnabert_s", width=None, file=7), whole(name="", chunk_bp=[0])), {},
      "modelset.json: missing or not as docs/model_sets.md says: name (must be a text), chunk_bp.0 (must be an integer >= 1), "
-     "components.dnabert_s.file (must be a file name), components.dnabert_s.width (must be an integer >= 1), "
+     "components.dnabert_s.file (must be a file name without a dollar sign), components.dnabert_s.width (must be an integer >= 1), "
      "components.esm2.sha256 (must be 64 hexadecimal digits). Build or fetch the set again, or fix modelset.json."),
     (whole(format=2), {}, "modelset.json: has format 2, this version reads 1."),
     (whole(components=[]), {}, "says: components (must be an object). Build"),
     (whole(components={}), {}, "components.dnabert_s (missing), components.tokenizer (missing)"),
-    (part("tokenizer", file=""), {}, "components.tokenizer.file (must be a file name)"),
-    (None, {}, "there is no modelset.json in it."),
+    *((part("tokenizer", file=file), {}, "components.tokenizer.file (must be a file name without a dollar sign)")
+      for file in ("", "a$b.json")),
+    (None, {}, "there is no modelset.json in it. Give the folder of a model set, or a name: compact-300, compact-500."),
     *((text, {}, "modelset.json: is not readable JSON (") for text in ('{"name": ', "", "[" * 100_000)),
     ("", {}, "It was cut short or edited: copy it again."),
     ("[]", {}, "modelset.json: is JSON, but not an object."),
-    (whole(frame_rule={"rule": "longest"}), {}, "wants the frame rule 'longest', which this version does not have"),
-    (whole(), {"viral_prior": 0.1}, "--viral_prior 0.1: the model set random is not calibrated for chunks of 500 bp and the frame rule open (but for: nothing)"),
+    (whole(frame_rule={"rule": "longest"}), {}, "requires the frame rule 'longest', which this version does not have"),
+    (whole(), {"viral_prior": 0.1}, "--viral_prior 0.1: the model set random is not calibrated for chunks of 500 bp and the frame rule open (it is for: nothing)"),
     (whole(), {"chunk_length": 400}, "--chunk_length 400: the model set random was trained on 500, 300 bp."),
     (several(part("esm2", file="esm2/model.safetensors"), part("dnabert_s", file="dnabert_s/model.safetensors")),
      {"weights_dir": "/opt/weights"}, "dnabert_s and esm2 are both called model.safetensors"),
@@ -308,12 +310,12 @@ def test_a_model_set_that_does_not_fit_is_refused(
 def test_a_component_is_staged_or_found_by_the_task(tmp_path: Path, model_set: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(model_set)
-    staged = check(link).model_set["components"]["esm2"]
+    staged = check(link).model_set["files"]["esm2"]
     assert staged["path"] == str(model_set / "esm2.safetensors")  # by its real path
     assert staged["at"] is None
     (copy := tmp_path / "copy").mkdir()
     shutil.copy(model_set / "modelset.json", copy)  # weights are not on this machine
-    unstaged = check(copy, weights_dir="/node local/w").model_set["components"]["esm2"]
+    unstaged = check(copy, weights_dir="/node local/w").model_set["files"]["esm2"]
     assert unstaged == {**staged, "path": None, "at": "/node local/w/esm2.safetensors"}
 
 
@@ -357,6 +359,7 @@ SETS = "--engine_profile sets attention and token_budget: omit --attention and -
 EXCLUDED: list[tuple[dict[str, Any], list[str]]] = [
     *(({"device": "cpu", "precision": p}, [f"--precision {p} needs a GPU: with --device cpu use auto, fp32 or bf16"])
       for p in ("tf32", "fp16")),
+    ({"device": "cpu", "precision": "fp8"}, ["--precision fp8: ESM-2 of the model set random was never measured with it. Measure it", "--precision fp8 needs a GPU: with --device cpu use auto, fp32 or bf16"]),
     *(({"device": "cpu", "attention": a}, [f"--attention {a} needs a GPU: with --device cpu use auto, sdpa or reference"])
       for a in ("triton", "varlen", "flash")),
     ({"device": "cpu", "precision": "bf16", "attention": "sdpa"}, []),
@@ -377,7 +380,10 @@ def test_options_that_exclude_each_other_are_all_reported(
     if not faults:
         assert check(model_set, engine).model_set["encoders"]["esm2"]["engine"]
         return
-    assert refusal(model_set, engine) == "\n  ".join([f"--model_set {model_set}:", *faults])
+    lines = refusal(model_set, engine).splitlines()
+    assert lines[0] == f"--model_set {model_set}:" and len(lines) == len(faults) + 1
+    for line, fault in zip(lines[1:], faults, strict=True):
+        assert line.startswith(f"  {fault}")
 
 
 PROFILES: list[tuple[Any, dict[str, Any], list[str]]] = [

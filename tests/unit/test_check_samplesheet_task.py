@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from virnucpro.errors import InputError
-from virnucpro.input_checks.check_samplesheet_task import InputRequest, SheetSample, check_samples
 from virnucpro.input_checks.genomes_sheet import check_genomes, genomes_table
+from virnucpro.input_checks.samples_sheet import check_samples
+from virnucpro.input_checks.sheet import InputRequest, SheetSample
 from virnucpro.training.genomes import Genome, read_genomes
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -22,7 +23,9 @@ def samples_of(folder: Path, text: str | bytes, **request: Any) -> list[SheetSam
     """Ask with a sheet; FILES are the files there are."""
     sheet = folder / "sheet"
     sheet.write_bytes(text.encode() if isinstance(text, str) else text)
-    return check_samples(InputRequest("s.csv", paths=FILES, **request), sheet, SAMPLES)
+    faults = {"dir": "is a folder"}
+    request = {"paths": {**FILES, "dir": "/data/dir"}, "faults": faults, **request}
+    return check_samples(InputRequest("s.csv", **request), sheet, SAMPLES)
 
 
 def test_rows_of_a_sample_are_joined_in_order(tmp_path: Path) -> None:
@@ -59,14 +62,17 @@ REFUSED: list[tuple[str | bytes, list[str]]] = [
     ("sample,input\ns,\n", ["row 1 (s): the column input is empty"]),
     ("sample,input\ns,a.fa\nS,b.fa\n", ["more than one file would be the sample 's'"]),
     ("sample,input,input2\nsummary.tsv,a.fa,x\n", [
-        "column input2: the column of second mates is called input_2",
+        "column input2: the column of second mates must be input_2",
         "sample 'summary.tsv': needs another name",
     ]),
     ("sample,input\n", ["the sheet has no rows"]),
     ("", ["this one has no sample and no input: "]),
     ("sample,fastq_1\ns,x.fq\n", ["this one has no input: sample, fastq_1"]),
+    ("sample,input\ns,dir\nt,~/x.fa\n", [
+        "row 1 (s): dir is a folder", "row 2 (t): ~/x.fa: only a shell expands '~'. Write the path in full",
+    ]),
     ("sample,input\ns,p$1.fa\n",
-     ["p$1.fa: Nextflow cannot stage a file with a dollar sign in its name"]),
+     ["p$1.fa: Nextflow cannot stage a name with a dollar sign"]),
     ("sample,input,input_2,site,site\ns,a.fa,,Lake, north\nt,a.fa\nu,b.fa,,Lake, north, east\n", [
         "more than one column is called site",
         "row 3 (u): 6 cells, but 5 columns. Put a cell with a comma in double quotes",
@@ -91,9 +97,9 @@ def test_all_faulty_rows_of_a_sheet_are_reported_at_once(
 @pytest.mark.parametrize(
     "request_, words",
     [
-        (InputRequest("here", is_folder=True), "--input here: is a folder. Give a samplesheet, a file, or a quoted glob"),
+        (InputRequest("here", ["/here"], faults={"/here": "is a folder"}), "--input here:\n  /here is a folder. Give a samplesheet, a file, or a quoted glob"),
         (InputRequest("lost*.fa"), "--input lost*.fa: no such file, and no file matches it as a pattern."),
-        (InputRequest("p$1.fa", ["/p$1.fa"]), "p$1.fa: Nextflow cannot stage a file with a dollar sign"),
+        (InputRequest("p$1.fa", ["/p$1.fa"]), "p$1.fa: Nextflow cannot stage a name with a dollar sign"),
         (InputRequest("*", ["/a/x.fa", "/b/X.fq"]), "more than one file would be the sample 'x'"),
         (InputRequest(".fa", ["/x/.fa"]), ".fa: the column sample is empty. Name it in a samplesheet"),
         (InputRequest("-x.fa", ["/-x.fa"]), "-x.fa: sample '-x' must be letters, digits"),

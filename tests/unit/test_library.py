@@ -142,3 +142,34 @@ def test_the_process_runs_the_script_with_its_digest(script):
 def test_the_library_under_test_is_that_of_this_checkout():
     spec = importlib.util.find_spec("virnucpro")
     assert spec and Path(str(spec.origin)).resolve().parent == (SOURCE / "virnucpro").resolve()
+
+
+# Each package imports only from those before it; docs/architecture.md shows the same order.
+ORDER = (
+    "errors", "files", "json_schema", "task", "sequences", "kernels", "consensus", "embeddings",
+    "comparison", "migration", "models", "scoring", "calls", "model_sets", "engine", "model_import",
+    "training", "input_checks", "compact", "model_diagnostics", "health", "cli", "__main__",
+)  # fmt: skip
+
+
+def test_imports_point_one_way() -> None:
+    upwards = []
+    for path in sorted((SOURCE / "virnucpro").rglob("*.py")):
+        package = path.relative_to(SOURCE / "virnucpro").with_suffix("").parts[0]
+        names = {n.split(".")[1] for n in imported_names(path) if n.count(".")}
+        upwards += [(str(path), name) for name in names if package != "__init__"
+                    and ORDER.index(name) > ORDER.index(package)]  # fmt: skip
+    assert upwards == []
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    imports = {}
+    for path in sorted((SOURCE / "virnucpro").rglob("*.py")):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        imports[name] = {
+            n for n in imported_names(path) if n != name and module_path(n) != module_path(name)
+        }
+    free = {name: names & imports.keys() for name, names in imports.items()}
+    while leaves := [name for name, names in free.items() if not names]:
+        free = {name: names - set(leaves) for name, names in free.items() if name not in leaves}
+    assert free == {}

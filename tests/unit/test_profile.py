@@ -10,7 +10,6 @@ from random_set import write_model_set
 
 from virnucpro.cli import main as cli
 from virnucpro.cli import profile as command
-from virnucpro.engine import device as devices
 from virnucpro.engine.load import load_engine
 from virnucpro.engine.memory import GpuMemoryError
 from virnucpro.errors import InputError
@@ -175,7 +174,3 @@ def test_what_cannot_be_measured_is_refused_at_once(folder, tmp_path, capsys):
     assert "a CPU computes in fp32 or bf16" in capsys.readouterr().err
     assert cli.main([*argv, "-o", str(tmp_path / "none" / "x.json")]) == 2
     assert "there is no such folder. Make it" in capsys.readouterr().err
-
-
-def test_the_command_knows_all_precisions():
-    assert command.PRECISIONS == devices.PRECISION_CHOICES

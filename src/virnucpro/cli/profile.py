@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virnucpro.errors import InputError
+from virnucpro.models.options import PRECISIONS
 
 if TYPE_CHECKING:
     from virnucpro.model_diagnostics.sweep import Measurement
-
-PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16", "fp8")  # engine.device, which needs torch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from virnucpro.errors import InputError
+from virnucpro.models.options import CPU_PRECISIONS
 
 ENGINE_VERSION = 4  # raise it with any change that alters a vector, even in its last bit
 
@@ -20,9 +21,6 @@ DTYPES = {
     "bf16": torch.bfloat16,
     "fp8": torch.float16,
 }
-DEVICE_CHOICES = ("auto", "cpu", "cuda")
-PRECISION_CHOICES = ("auto", *DTYPES)
-CPU_PRECISIONS = ("fp32", "bf16")
 TF32_CAPABILITY = (8, 0)
 
 # Oldest Linux driver for each CUDA major version (NVIDIA, CUDA compatibility guide).

@@ -12,7 +12,6 @@ import torch
 from virnucpro.engine.batches import Batch, token_batches
 from virnucpro.engine.engine import Engine
 from virnucpro.engine.memory import (
-    MIN_TOKEN_BUDGET,
     GpuMemoryError,
     SequenceTooLongError,
     is_shared,
@@ -20,6 +19,7 @@ from virnucpro.engine.memory import (
 from virnucpro.engine.runners import BatchMemoryError, GpuClock, run_on_cpu, run_on_gpu
 from virnucpro.errors import InputError
 from virnucpro.models.encoder import Model
+from virnucpro.models.options import MIN_TOKEN_BUDGET
 from virnucpro.models.tokenizers import Tokenizer
 
 PROGRESS_INTERVAL_S = 10.0

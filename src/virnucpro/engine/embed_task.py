@@ -16,11 +16,11 @@ from virnucpro.embeddings.store import Provenance
 from virnucpro.engine import device as devices
 from virnucpro.engine.embed import embed_within_memory
 from virnucpro.engine.engine import Engine
-from virnucpro.engine.load import ENGINES, load_engine, load_tokenizer
-from virnucpro.engine.memory import MIN_TOKEN_BUDGET, GpuMemoryError, gpu_memory_errors
+from virnucpro.engine.load import load_engine, load_tokenizer
+from virnucpro.engine.memory import GpuMemoryError, gpu_memory_errors
 from virnucpro.engine.outputs import Output, Outputs
 from virnucpro.errors import InputError
-from virnucpro.models import attention
+from virnucpro.models import options
 from virnucpro.sequences.frames_file import read_frames
 
 # What the vectors depend on, for their provenance: the packages of EMBED_* in library.nf.
@@ -70,10 +70,10 @@ def parse_args(
     if kind is DNABERT_S_TASK:
         parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
         parser.add_argument("--tokenizer-sha256", required=True, help="digest that it must have")
-    parser.add_argument("--device", choices=devices.DEVICE_CHOICES, default="auto")
-    parser.add_argument("--precision", choices=devices.PRECISION_CHOICES, default="auto")
-    parser.add_argument("--attention", choices=attention.CHOICES, default="auto")
-    parser.add_argument("--engine", choices=ENGINES, default="virnucpro",
+    parser.add_argument("--device", choices=options.DEVICES, default="auto")
+    parser.add_argument("--precision", choices=options.PRECISIONS, default="auto")
+    parser.add_argument("--attention", choices=options.ATTENTION, default="auto")
+    parser.add_argument("--engine", choices=options.ENGINES, default="virnucpro",
                         help="official: the authors' own forward pass, for comparison")  # fmt: skip
     parser.add_argument("--token-budget", type=_token_budget,
                         help="tokens of a batch (default: by model and memory)")  # fmt: skip
@@ -82,8 +82,9 @@ def parse_args(
 
 
 def _token_budget(text: str) -> int:
-    if not text.isdecimal() or int(text) < MIN_TOKEN_BUDGET:
-        raise argparse.ArgumentTypeError(f"must be an integer >= {MIN_TOKEN_BUDGET}, not {text!r}")
+    if not text.isdecimal() or int(text) < options.MIN_TOKEN_BUDGET:
+        least = options.MIN_TOKEN_BUDGET
+        raise argparse.ArgumentTypeError(f"must be an integer >= {least}, not {text!r}")
     return int(text)
 
 

@@ -20,7 +20,6 @@ from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
 from virnucpro.models.tokenizers import BpeTokenizer, EsmTokenizer, Tokenizer
 
 log = logging.getLogger(__name__)
-ENGINES = ("virnucpro", "official")
 HALF_PRECISIONS = ("fp16", "bf16", "fp8")
 FP8_CAPABILITY = (8, 9)
 

@@ -7,6 +7,7 @@ import torch
 
 from virnucpro.engine.device import DTYPES
 from virnucpro.models.encoder import BaseEncoder
+from virnucpro.models.options import MIN_TOKEN_BUDGET
 
 # Tokens of a batch on a CPU: of 1024, 2048 and 4096 within 10 % of the best (compact model, 2
 # cores), and a short run wastes little filler.
@@ -14,7 +15,6 @@ CPU_TOKEN_BUDGET = 2048
 # On a GPU, where memory allows: whole waves of 128 x 256 tiles on 132 multiprocessors (H100, H200)
 # for every product, 2 and 4 times 132 * 128. On an H100 within 1 % of the best.
 GPU_TOKEN_BUDGETS = {"esm2": 33792, "dnabert_s": 67584}
-MIN_TOKEN_BUDGET = 1024
 MEMORY_SHARE = 0.8  # of a GPU, for weights and one batch
 ACTIVATION_WIDTHS = 50  # widths of numbers a token: qkv, hidden layer, streams, pooling
 

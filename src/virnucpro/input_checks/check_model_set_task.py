@@ -1,17 +1,17 @@
-"""CHECK_MODEL_SET: what a run uses of a model set, or at once all that speaks against it.
+"""CHECK_MODEL_SET: what a run uses of a model set, or at once all that is wrong with its choice.
 
 The pipeline says which of the set's files are there, and stages the small ones: in a container a
 task sees nothing else. The rules are here.
 """
 
 import os.path
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from virnucpro.errors import InputError
-from virnucpro.input_checks.engine_settings import EngineOptions, encoder_settings
+from virnucpro.input_checks.engine_options import EncoderOptions, EngineProfile, encoder_options
 from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.certificates import certificate_fault
 from virnucpro.model_sets.description import DESCRIPTION, Component, ModelSet, read_model_set
@@ -29,8 +29,8 @@ class ModelSetRequest:
         model_set: folder of the set, as the user gave it; folder: its absolute path.
         paths: file as modelset.json names it -> its real path, for files that are there.
         staged: the same name -> where the task reads it, for the small ones.
-        engine: how the encoders compute.
-        engine_profile: where the task reads the file of --engine_profile.
+        known_sets: names that may be given in place of a folder.
+        encoder: options of the encoders; engine_profile: in place of some of them.
         set_name: of the set that --workflow train makes; None: the run predicts.
         outdir: real path.
     """
@@ -39,10 +39,11 @@ class ModelSetRequest:
     folder: str
     paths: Mapping[str, str]
     staged: Mapping[str, Path]
-    engine: EngineOptions
-    engine_profile: Path | None
+    encoder: EncoderOptions
     pipeline_version: str
     outdir: str
+    engine_profile: EngineProfile | None = None
+    known_sets: Sequence[str] = ()
     rna: bool = False
     weights_dir: str | None = None
     chunk_length: int | None = None
@@ -57,8 +58,9 @@ class CheckedSet:
     """What a run uses, as JSON objects.
 
     Attributes:
-        model_set: for the pipeline and for pipeline_info/model_set.json.
-        provenance: for provenance.json of each sample.
+        model_set: for the pipeline and for pipeline_info/model_set.json: provenance, and where the
+            files are.
+        provenance: for provenance.json of each sample: names and digests, no path.
         trained_set: what modelset.json of a trained set will say of itself and of its encoders;
             None when the run predicts.
     """
@@ -76,7 +78,8 @@ def check_model_set(request: ModelSetRequest) -> CheckedSet:
     where = f"--model_set {request.model_set}"
     if DESCRIPTION not in request.staged:
         raise InputError(
-            f"{where}: there is no {DESCRIPTION} in it. Give the folder of a model set."
+            f"{where}: there is no {DESCRIPTION} in it. Give the folder of a model set, or "
+            f"a name: {', '.join(request.known_sets)}."
         )
     model_set = read_model_set(Path(request.folder), request.staged[DESCRIPTION])
     chunk_bp, rule = request.chunk_length or model_set.chunk_bp[0], model_set.frame_rule
@@ -85,32 +88,26 @@ def check_model_set(request: ModelSetRequest) -> CheckedSet:
     faults = [
         *_missing_files(model_set, request),
         *_setting_faults(model_set, request, chunk_bp, rule),
-        *certificate_fault(model_set, request.engine.precision),
+        *certificate_fault(model_set, request.encoder.precision),
     ]
-    encoders, engine_faults = encoder_settings(model_set, request.engine, request.engine_profile)
-    calibration, calibration_faults = _calibration(model_set, request, chunk_bp, rule)
-    if faults := [*faults, *engine_faults, *calibration_faults]:
+    encoders, encoder_faults = encoder_options(model_set, request.encoder, request.engine_profile)
+    calibration, calibration_faults = _calibration_in_use(model_set, request, chunk_bp, rule)
+    faults += encoder_faults + calibration_faults
+    if faults:
         raise InputError("\n  ".join([f"{where}:", *faults]))
     provenance = _provenance(model_set, request, rule, calibration)
-    checked = {
-        "name": model_set.name,
-        "model_set_digest": model_set.digest,
+    in_use = {
+        **provenance,
         "folder": request.folder,
         "weights_dir": request.weights_dir,
-        "components": {c.role: _location(c, request) for c in model_set.components},
+        "files": {c.role: _location(c, request) for c in model_set.components},
         "chunk_bp": chunk_bp,
-        "frame_rule": _stated(rule),
-        "calibration": calibration,
-        "encoders": {role: asdict(settings) for role, settings in encoders.items()},
+        "calibration_file": calibration["path"] if calibration else None,
+        "encoders": {role: asdict(options) for role, options in encoders.items()},
         "description": model_set.description,
     }
     trained = _trained_set(model_set, request, chunk_bp, rule) if request.set_name else None
-    return CheckedSet(checked, provenance, trained)
-
-
-def _stated(rule: FrameRule) -> dict[str, Any]:
-    """Return a rule in force; `open` has no partial frames, so that no length counts."""
-    return {"rule": rule.name, "min_residues": 0 if rule.name == OPEN_RULE else rule.min_residues}
+    return CheckedSet(in_use, provenance, trained)
 
 
 def _missing_files(model_set: ModelSet, request: ModelSetRequest) -> list[str]:
@@ -157,13 +154,18 @@ def _setting_faults(
         )
     if rule.name not in FRAME_RULES:
         faults.append(
-            f"Model set {model_set.name} wants the frame rule '{rule.name}', which this version "
+            f"Model set {model_set.name} requires the frame rule '{rule.name}', which this version "
             "does not have. Set --frame_rule open to use the original's."
+        )
+    if request.set_name and "://" in request.outdir:
+        faults.append(
+            f"--outdir {request.outdir}: the new model set refers to files of this machine. Train "
+            "into a local folder, and copy the set and its components."
         )
     return faults
 
 
-def _calibration(
+def _calibration_in_use(
     model_set: ModelSet, request: ModelSetRequest, chunk_bp: int, rule: FrameRule
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Return path, sha256 and prior of the calibration in force, and what is wrong with it.
@@ -179,7 +181,7 @@ def _calibration(
             return None, []
         return None, [
             f"--viral_prior {request.viral_prior}: the model set {model_set.name} is not "
-            f"calibrated for chunks of {chunk_bp} bp and the frame rule {rule.name} (but for: "
+            f"calibrated for chunks of {chunk_bp} bp and the frame rule {rule.name} (it is for: "
             f"{'; '.join(map(str, entries)) or 'nothing'}), so its scores are not probabilities. "
             "Omit it."
         ]
@@ -230,13 +232,7 @@ def _trained_set(
     model_set: ModelSet, request: ModelSetRequest, chunk_bp: int, rule: FrameRule
 ) -> dict[str, Any]:
     """Return what the new set says of itself; its encoders stay where those of its base are."""
-    if "://" in request.outdir:
-        raise InputError(
-            f"--outdir {request.outdir}: the new model set refers to files of this machine. Train "
-            "into a local folder, and copy the set and its components."
-        )
     licence = model_set.description.get("licence") or "as the base set"
-    stated = rule.name if rule.name == OPEN_RULE else _stated(rule)
     return {
         "name": request.set_name,
         "base": {"name": model_set.name, "digest": model_set.digest},
@@ -245,7 +241,7 @@ def _trained_set(
             for role in ENCODER_ROLES
         },
         "chunk_bp": chunk_bp,
-        "frame_rule": stated,
+        "frame_rule": rule.name if rule.name == OPEN_RULE else rule.as_json(),
         "licence": f"encoders: {licence}; classifier: yours",
         "pipeline_version": request.pipeline_version,
     }

@@ -1,164 +1,30 @@
-"""CHECK_SAMPLESHEET: --input as a list of samples, or at once all that is wrong with it.
+"""CHECK_SAMPLESHEET: what --input asks for, as a list of samples.
 
-The pipeline says which files there are, since in a container a task sees but the sheet; what may
-stand in a sheet, and how samples are called, is here and in assets/schema_input.json.
+The pipeline says which files there are, since in a container a task sees nothing but the sheet.
 """
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from virnucpro.errors import InputError
-from virnucpro.input_checks.sheet import Sheet, read_sheet, row_faults
-
-COLUMNS = ("sample", "input", "input_2")
-RESERVED_NAMES = ("summary.tsv", "pipeline_info")  # beside the samples' folders
-MATES_COLUMN = re.compile(r"(input|fastq|mates?|reads?|r)_?-?2", re.IGNORECASE)
-COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
-NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
-SEQUENCES = re.compile(r"\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$", re.IGNORECASE)
+from virnucpro.input_checks.genomes_sheet import check_genomes, genomes_table
+from virnucpro.input_checks.samples_sheet import check_samples
+from virnucpro.input_checks.sheet import InputRequest
 
 
-@dataclass(frozen=True)
-class InputRequest:
-    """What the pipeline asks.
-
-    Attributes:
-        input: as the user gave it.
-        matches: the files that it names, absolute; none for a sheet.
-        paths: cell of the sheet -> absolute path, of those that name a file that is there.
-        training_frames: of --workflow train, whose sheets list genomes; None: samples.
-    """
-
-    input: str
-    matches: Sequence[str] = ()
-    paths: Mapping[str, str] = field(default_factory=dict)
-    is_folder: bool = False
-    training_frames: str | None = None
-
-
-@dataclass
-class SheetSample:
-    """A sample.
-
-    Attributes:
-        files: absolute paths, in sheet order.
-        ends: a letter for each file: 0 single or BAM, 1 first mates, 2 second mates.
-        columns: the sheet's further columns, and their cells.
-    """
-
-    id: str
-    files: list[str]
-    ends: str
-    columns: dict[str, str]
-
-
-def check_samples(
+def check_input(
     request: InputRequest, sheet: Path | None, schema: Mapping[str, Any]
-) -> list[SheetSample]:
-    """Return the samples, in order.
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the samples as JSON objects, and for training the table of genomes.
 
     Args:
         sheet: where the task reads --input, when that is a sheet.
+        schema: of its rows.
     Raises: InputError with everything that is wrong, a line each.
     """
-    where = f"--input {request.input}"
-    if request.is_folder:
-        raise InputError(
-            f"{where}: is a folder. Give a samplesheet, a file, or a quoted glob such as "
-            f"'{request.input}/*.fa.gz'."
-        )
-    if sheet:
-        samples, faults = _samples_of_sheet(read_sheet(sheet, request.input), request, schema)
-    else:
-        samples, faults = _samples_of_files(request, schema)
-    faults += [*_name_faults(samples), *dollar_faults(p for s in samples for p in s.files)]
-    if faults:
-        raise InputError("\n  ".join([f"{where}:", *faults]))
-    return samples
-
-
-def _samples_of_files(
-    request: InputRequest, schema: Mapping[str, Any]
-) -> tuple[list[SheetSample], list[str]]:
-    """Return a sample for each file given directly, which is called after it."""
-    if not request.matches:
-        raise InputError(
-            f"--input {request.input}: no such file, and no file matches it as a pattern."
-        )
-    samples, faults = [], []
-    for path in request.matches:
-        name = PurePosixPath(path).name
-        stem = SEQUENCES.sub("", COMPRESSED.sub("", name))
-        sample = SheetSample(NOT_IN_NAMES.sub("_", stem), [path], "0", {})
-        faults += [
-            f"{name}: {fault}. Name it in a samplesheet"
-            for fault in row_faults({"sample": sample.id, "input": path}, schema)
-        ]
-        samples.append(sample)
-    return samples, faults
-
-
-def _samples_of_sheet(
-    sheet: Sheet, request: InputRequest, schema: Mapping[str, Any]
-) -> tuple[list[SheetSample], list[str]]:
-    if missing := [name for name in COLUMNS[:2] if name not in sheet.columns]:
-        raise InputError(
-            f"--input {request.input}: a samplesheet's first line names the columns sample and "
-            "input (and input_2 for mates), separated by commas or tabs; this one has no "
-            f"{' and no '.join(missing)}: {', '.join(sheet.columns)}"
-        )
-    faults = [
-        *sheet.faults,
-        *(f"column {name}: the column of second mates is called input_2"
-          for name in sheet.columns if MATES_COLUMN.fullmatch(name) and name != "input_2"),
-    ]  # fmt: skip
-    samples: dict[str, SheetSample] = {}
-    for number, row in enumerate(sheet.rows, start=1):
-        where = f"row {number} ({row['sample'] or 'no sample'}): "
-        faults += [where + fault for fault in row_faults(row, schema)]
-        sample = samples.setdefault(row["sample"], SheetSample(row["sample"], [], "", {}))
-        for cell in filter(None, (row["input"], row.get("input_2"))):
-            path = request.paths.get(cell)
-            if path is None:
-                faults.append(f"{where}{cell} is neither beside the sheet nor in the launch folder")
-            elif path in sample.files:
-                faults.append(f"{where}{PurePosixPath(path).name} is twice in this sample")
-            else:
-                sample.files.append(path)
-        sample.ends += "12" if row.get("input_2") else "0"
-        _add_columns(sample, {name: cell for name, cell in row.items() if name not in COLUMNS})
-    return list(samples.values()), faults
-
-
-def _add_columns(sample: SheetSample, cells: Mapping[str, str]) -> None:
-    """Put the cells of several rows of a sample side by side, each value once."""
-    for name, cell in cells.items():
-        values = [value for value in sample.columns.get(name, "").split(";") if value]
-        sample.columns[name] = ";".join(values if cell in ("", *values) else [*values, cell])
-
-
-def _name_faults(samples: Sequence[SheetSample]) -> list[str]:
-    faults = [
-        f"sample '{name}': needs another name. {', '.join(RESERVED_NAMES)} stand beside the samples"
-        for name in RESERVED_NAMES
-        if any(sample.id == name for sample in samples)
-    ]
-    counts = Counter(sample.id.lower() for sample in samples)
-    return faults + [
-        f"more than one file would be the sample '{name}'. Name them in a samplesheet"
-        for name, count in counts.items()
-        if count > 1
-    ]
-
-
-def dollar_faults(paths: Iterable[str]) -> list[str]:
-    """Return a line for each file that Nextflow cannot stage."""
-    return [
-        f"{name}: Nextflow cannot stage a file with a dollar sign in its name. Rename or link it"
-        for path in paths
-        if "$" in (name := PurePosixPath(path).name)
-    ]
+    if request.training_frames is None:
+        return [asdict(sample) for sample in check_samples(request, sheet, schema)], None
+    genomes = check_genomes(request, sheet, schema)
+    samples = [asdict(sample) | {"annotation": path} for sample, _, path in genomes]
+    return samples, genomes_table(genome for _, genome, _ in genomes)

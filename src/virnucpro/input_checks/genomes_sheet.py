@@ -1,6 +1,6 @@
 """The training sheet as a list of genomes, or at once all that is wrong with it.
 
-What may stand in it is here and in assets/schema_train.json.
+What a cell may contain is in assets/schema_train.json.
 """
 
 from collections import Counter
@@ -10,8 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from virnucpro.errors import InputError
-from virnucpro.input_checks.check_samplesheet_task import InputRequest, SheetSample, dollar_faults
-from virnucpro.input_checks.sheet import read_sheet, row_faults
+from virnucpro.input_checks.sheet import (
+    InputRequest,
+    SheetSample,
+    path_fault,
+    read_sheet,
+    row_faults,
+)
 from virnucpro.training.genomes import GENOMES_HEADER, Genome
 
 CODING = "coding"  # a value of --training_frames
@@ -41,7 +46,12 @@ def check_genomes(
         paths = {name: request.paths.get(row.get(name, "")) for name in ("fasta", "annotation")}
         cell_faults = [
             *row_faults(row, schema),
-            *_path_faults(row, paths),
+            *(
+                fault
+                for name in paths
+                if row.get(name)
+                if (fault := path_fault(request, row[name]))
+            ),
             *_coding_faults(row, request),
         ]
         faults += [f"row {number} ({row['id'] or 'no id'}): {fault}" for fault in cell_faults]
@@ -75,15 +85,6 @@ def _check_columns(where: str, columns: Sequence[str], schema: Mapping[str, Any]
             f"{where}: the first line of a training sheet names the columns {', '.join(needed)}, "
             f"and may name annotation and split; this one {' and '.join(parts)}."
         )
-
-
-def _path_faults(row: Mapping[str, str], paths: Mapping[str, str | None]) -> list[str]:
-    missing = [
-        f"{row[name]} is neither beside the sheet nor in the launch folder"
-        for name, path in paths.items()
-        if row.get(name) and path is None
-    ]
-    return missing + dollar_faults(path for path in paths.values() if path)
 
 
 def _coding_faults(row: Mapping[str, str], request: InputRequest) -> list[str]:

@@ -2,13 +2,48 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from virnucpro.errors import InputError
 from virnucpro.json_schema import misfits
+
+
+@dataclass(frozen=True)
+class InputRequest:
+    """What the pipeline asks of --input.
+
+    Attributes:
+        input: as the user gave it.
+        matches: the files that it names, absolute; none for a sheet.
+        paths: cell of the sheet, or match -> absolute path, of what is there.
+        faults: the same -> why it cannot be read, such as "is a folder".
+        training_frames: of --workflow train, whose sheets list genomes; None: samples.
+    """
+
+    input: str
+    matches: Sequence[str] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    training_frames: str | None = None
+
+
+@dataclass
+class SheetSample:
+    """A sample or genome, for SPLIT.
+
+    Attributes:
+        files: absolute paths, in sheet order.
+        ends: a letter for each file: 0 single or BAM, 1 first mates, 2 second mates.
+        columns: the sheet's further columns, and their cells.
+    """
+
+    id: str
+    files: list[str]
+    ends: str
+    columns: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -72,3 +107,17 @@ def row_faults(row: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
         else f"{place} '{cells[place]}' {cause}"
         for place, cause in misfits(schema["items"], cells)
     ]
+
+
+def path_fault(request: InputRequest, cell: str) -> str:
+    """Return why the file that a cell names cannot be used, or ""."""
+    if cell not in request.paths and cell not in request.matches:
+        if cell.startswith("~"):
+            return f"{cell}: only a shell expands '~'. Write the path in full"
+        return f"{cell} is neither beside the sheet nor in the launch folder"
+    if cell in request.faults:
+        return f"{cell} {request.faults[cell]}"
+    name = PurePosixPath(request.paths.get(cell, cell)).name
+    if "$" in name:
+        return f"{name}: Nextflow cannot stage a name with a dollar sign. Rename or link the file"
+    return ""

@@ -16,8 +16,7 @@ from virnucpro.model_diagnostics.machine import device_name
 from virnucpro.model_diagnostics.real_frames import RealFrames
 from virnucpro.model_diagnostics.sweep import Measurement, recommend, sweep
 from virnucpro.model_sets.description import ModelSet
-
-FORMAT = 1  # workflows/engine.nf reads it
+from virnucpro.models.options import PROFILE_FORMAT
 
 
 class Profile:
@@ -34,7 +33,7 @@ class Profile:
         self._precision = choose_precision(precision, device)
         self._encoders: dict[str, dict[str, Any]] = {}
         self._head = {
-            "format": FORMAT,
+            "format": PROFILE_FORMAT,
             "model_set": model_set.name,
             "model_set_digest": model_set.digest,
             "device": device_name(device),

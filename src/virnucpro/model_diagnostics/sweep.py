@@ -17,9 +17,10 @@ import torch
 
 from virnucpro.engine.embed import embed
 from virnucpro.engine.engine import Engine
-from virnucpro.engine.memory import MIN_TOKEN_BUDGET, GpuMemoryError, gpu_memory_errors
+from virnucpro.engine.memory import GpuMemoryError, gpu_memory_errors
 from virnucpro.errors import InputError
 from virnucpro.models import attention
+from virnucpro.models.options import MIN_TOKEN_BUDGET
 from virnucpro.models.tokenizers import Tokenizer
 
 TIMED_S = 2.0

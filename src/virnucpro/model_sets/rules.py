@@ -21,6 +21,10 @@ class FrameRule(NamedTuple):
     name: str
     min_residues: int
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the rule as modelset.json has it."""
+        return {"rule": self.name, "min_residues": self.min_residues}
+
     def __str__(self) -> str:
         """Return the rule as the digest has it: equal rules give equal texts."""
         is_default = self.name == OPEN_RULE and self.min_residues == MIN_RESIDUES

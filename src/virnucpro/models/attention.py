@@ -167,7 +167,6 @@ BACKENDS: dict[str, Backend] = {
     "varlen": varlen,
     "flash": flash,
 }
-CHOICES = ("auto", *BACKENDS)
 
 
 def choose(name: str, scheme: Scheme, device: torch.device, dtype: torch.dtype) -> str:

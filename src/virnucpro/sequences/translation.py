@@ -25,8 +25,8 @@ STOP = ord("*")
 DROPPED = ord(".")  # a codon with a letter other than A, C, G, T: no residue, no stop
 COMPLEMENT = str.maketrans("ACGT", "TGCA")  # other letters stay as they are
 OPEN_RULE, LONGEST_OPEN_RULE = "open", "longest_open"  # which frames are embedded
-# Of a stretch, where the model set does not say; defaultMinResidues() in workflows/model_set.nf.
-# Of labelled 150 bp reads every one has a stretch of 20 residues, 1 % none of 30.
+# Of a stretch, where the model set does not say. Of labelled 150 bp reads every one has a stretch
+# of 20 residues, 1 % none of 30.
 MIN_RESIDUES = 20
 # States of a frame. Those of the second line have an embedding.
 HAS_STOP, NO_CODON = "s", "n"

@@ -4,7 +4,7 @@
 // from the imports of the scripts.
 def libraryPackages() {
     [
-        CHECK_MODEL_SET: ['consensus', 'input_checks', 'model_sets', 'scoring', 'sequences'],
+        CHECK_MODEL_SET: ['consensus', 'input_checks', 'model_sets', 'models', 'scoring', 'sequences'],
         CHECK_SAMPLESHEET: ['input_checks', 'sequences', 'training'],
         SPLIT: ['sequences'],
         TRANSLATE: ['sequences'],

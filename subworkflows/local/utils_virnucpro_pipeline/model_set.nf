@@ -2,13 +2,13 @@
 
 // Returns [file to stage or [], word of the task's shell or '', sha256] of a component.
 def componentInput(set, role) {
-    def component = set.components[role]
-    return [component.path ? file(component.path, glob: false) : [], component.at ? shellQuoted(component.at) : '', component.sha256]
+    def location = set.files[role]
+    return [location.path ? file(location.path, glob: false) : [], location.at ? shellQuoted(location.at) : '', location.sha256]
 }
 
 // Returns the sha256 of each component that an embedding depends on.
 def encoderDigests(set) {
-    return ['dnabert_s', 'tokenizer', 'esm2'].collect { role -> set.components[role].sha256 }
+    return ['dnabert_s', 'tokenizer', 'esm2'].collect { role -> set.components[role] }
 }
 
 // Returns the options of an encoder's tasks; '' where the default holds.
@@ -16,14 +16,14 @@ def encoderInput(set, role) {
     return ['device', 'precision', 'engine', 'attention', 'token_budget'].collect { name -> set.encoders[role][name] ?: '' }
 }
 
-// Returns [rule, residues that a partial frame needs].
+// Returns [rule, residues that a partial frame needs]; 0 by a rule without partial frames.
 def frameRuleInput(set) {
-    return [set.frame_rule.rule, set.frame_rule.min_residues]
+    return [set.frame_rule, set.min_residues ?: 0]
 }
 
-// Returns [file, sha256, prior] of the calibration in force; all empty when there is none.
+// Returns [file, sha256, prior] of the calibration in use; all empty when there is none.
 def calibrationInput(set) {
-    return set.calibration ? [file(set.calibration.path, glob: false), set.calibration.sha256, set.calibration.viral_prior] : [[], '', '']
+    return set.calibration ? [file(set.calibration_file, glob: false), set.calibration, set.viral_prior] : [[], '', '']
 }
 
 // Returns a word of the task's shell.

@@ -3,7 +3,7 @@
 
 // Returns what a run says when its input and model set have been checked.
 def startLine(samples, set, values, version) {
-    def about = "model set ${set.name} (${set.model_set_digest[0..11]}), chunks of ${set.chunk_bp} bp, frames ${set.frame_rule.rule}"
+    def about = "model set ${set.model_set} (${set.model_set_digest[0..11]}), chunks of ${set.chunk_bp} bp, frames ${set.frame_rule}"
     return values.workflow == 'train'
         ? "virnucpro-nf ${version}: training ${values.set_name} on ${samples.size()} genomes, encoders of ${about}"
         : "virnucpro-nf ${version}: ${samples.size()} samples, ${about}, scores ${set.calibration ? '' : 'not '}calibrated"
@@ -17,7 +17,7 @@ def publishSummary(samples, summaries, model, outdir) {
         def counts = [tables[done[0].id][0] as List] + done.collect { s -> tables[s.id][1] as List }
         def own_columns = counts[0] + ['model_set', 'model_set_digest']
         def columns = [samples[0].columns.keySet().collect { name -> name in own_columns ? "sheet_${name}".toString() : name }] + done.collect { s -> s.columns.values() as List }
-        def models = [own_columns.takeRight(2)] + done.collect { [model.name.replaceAll(/\s/, ' '), model.model_set_digest] }
+        def models = [own_columns.takeRight(2)] + done.collect { [model.model_set.replaceAll(/\s/, ' '), model.model_set_digest] }
         def rows = [counts, models, columns].transpose().collect { parts -> parts.flatten().join('\t') }
         writeAtomically(file("${outdir}/summary.tsv"), rows.join('\n') + '\n')
         println(aligned([counts, columns].transpose().collect { parts -> parts.flatten() }))

@@ -7,18 +7,18 @@ from typing import Any
 from virnucpro.errors import InputError
 from virnucpro.model_sets.description import ModelSet
 from virnucpro.model_sets.json_file import read_json
-
-ENCODERS = ("dnabert_s", "esm2")
-PROFILE_FORMAT = 1
-MIN_TOKEN_BUDGET = 1024
-ATTENTION = ("auto", "reference", "sdpa", "triton", "varlen", "flash")
-CPU_ATTENTION = ("auto", "sdpa", "reference")
-CPU_PRECISIONS = ("auto", "fp32", "bf16")
-OFFICIAL_PRECISIONS = ("auto", "fp32")
+from virnucpro.models.options import (
+    ATTENTION,
+    CPU_ATTENTION,
+    CPU_PRECISIONS,
+    MIN_TOKEN_BUDGET,
+    OFFICIAL_PRECISIONS,
+    PROFILE_FORMAT,
+)
 
 
 @dataclass(frozen=True)
-class EncoderSettings:
+class EncoderOptions:
     """Options of an encoder's tasks, all of them inputs: the last bits of a vector depend on them.
 
     Attributes:
@@ -33,61 +33,60 @@ class EncoderSettings:
 
 
 @dataclass(frozen=True)
-class EngineOptions(EncoderSettings):
-    """The parameters of the pipeline; engine_profile is the path as the user gave it."""
+class EngineProfile:
+    """The parameter --engine_profile.
 
-    engine_profile: str | None = None
-
-
-def encoder_settings(
-    model_set: ModelSet, options: EngineOptions, profile: Path | None
-) -> tuple[dict[str, EncoderSettings], list[str]]:
-    """Return the settings of each encoder, and what is wrong with the options.
-
-    Args:
-        profile: where the file of --engine_profile can be read; None: it is missing.
+    Attributes:
+        name: as the user gave it.
+        staged: where the task reads the file; None: there is no such file.
     """
-    asked = EncoderSettings(
-        options.device, options.precision, options.engine, options.attention, options.token_budget
-    )
+
+    name: str
+    staged: Path | None
+
+
+def encoder_options(
+    model_set: ModelSet, asked: EncoderOptions, profile: EngineProfile | None
+) -> tuple[dict[str, EncoderOptions], list[str]]:
+    """Return the options of each encoder, and what is wrong with those asked for."""
     # torch's kernel for packed batches has no ALiBi
     dna = replace(asked, attention="auto") if asked.attention == "varlen" else asked
-    settings = {"dnabert_s": dna, "esm2": asked}
-    faults = _exclusions(options)
-    if options.engine_profile and not faults:
+    by_encoder = {"dnabert_s": dna, "esm2": asked}
+    faults = _exclusions(asked, profile)
+    if profile and not faults:
         try:
-            settings = _profiled(model_set, options, asked, profile)
+            by_encoder = _profiled(model_set, asked, profile.staged)
         except InputError as error:
-            faults = [f"--engine_profile {options.engine_profile}: {error}"]
-    return settings, faults
+            faults = [f"--engine_profile {profile.name}: {error}"]
+    return by_encoder, faults
 
 
-def _exclusions(options: EngineOptions) -> list[str]:
+def _exclusions(asked: EncoderOptions, profile: EngineProfile | None) -> list[str]:
     """Return which options exclude each other."""
     faults = []
-    on_cpu = options.device == "cpu"
-    if on_cpu and options.precision not in CPU_PRECISIONS:
+    on_cpu = asked.device == "cpu"
+    if on_cpu and asked.precision not in CPU_PRECISIONS:
         faults.append(
-            f"--precision {options.precision} needs a GPU: with --device cpu use auto, fp32 or bf16"
+            f"--precision {asked.precision} needs a GPU: with --device cpu use auto, fp32 or bf16"
         )
-    if on_cpu and options.attention not in CPU_ATTENTION:
+    if on_cpu and asked.attention not in CPU_ATTENTION:
         faults.append(
-            f"--attention {options.attention} needs a GPU: with --device cpu use auto, sdpa or "
+            f"--attention {asked.attention} needs a GPU: with --device cpu use auto, sdpa or "
             "reference"
         )
-    if options.engine == "official":
+    if asked.engine == "official":
         given = {
-            "precision": options.precision not in OFFICIAL_PRECISIONS,
-            "attention": options.attention != "auto",
-            "token_budget": options.token_budget is not None,
-            "engine_profile": options.engine_profile is not None,
+            "precision": asked.precision not in OFFICIAL_PRECISIONS,
+            "attention": asked.attention != "auto",
+            "token_budget": asked.token_budget is not None,
+            "engine_profile": profile is not None,
         }
         faults += [
             f"--engine official computes in fp32 with its own attention and batches: omit --{name}"
             for name, excluded in given.items()
             if excluded
         ]
-    if options.engine_profile and (options.token_budget or options.attention != "auto"):
+    if profile and (asked.token_budget or asked.attention != "auto"):
         faults.append(
             "--engine_profile sets attention and token_budget: omit --attention and --token_budget"
         )
@@ -95,9 +94,9 @@ def _exclusions(options: EngineOptions) -> list[str]:
 
 
 def _profiled(
-    model_set: ModelSet, options: EngineOptions, asked: EncoderSettings, file: Path | None
-) -> dict[str, EncoderSettings]:
-    """Return the settings that `virnucpro profile` recommends for this set.
+    model_set: ModelSet, asked: EncoderOptions, file: Path | None
+) -> dict[str, EncoderOptions]:
+    """Return the options that `virnucpro profile` recommends for this set.
 
     Raises: InputError for a file that is missing, damaged or of something else.
     """
@@ -112,8 +111,8 @@ def _profiled(
     if profile.get("format") != PROFILE_FORMAT or not isinstance(encoders, dict):
         raise InputError(f"is not a file of virnucpro profile. {again}")
     faults = []
-    settings = {}
-    for role in ENCODERS:
+    by_encoder = {}
+    for role in ("dnabert_s", "esm2"):
         entry: dict[str, Any] = encoders[role] if isinstance(encoders.get(role), dict) else {}
         attention, budget = entry.get("attention"), entry.get("token_budget")
         if attention not in ATTENTION:
@@ -122,11 +121,11 @@ def _profiled(
             faults.append(f"encoders.{role}.token_budget is {budget}")
         if entry.get("component_sha256") != model_set.component(role).sha256:
             faults.append(f"encoders.{role} is another than that of --model_set")
-        settings[role] = replace(asked, attention=str(attention), token_budget=budget)
-    if options.precision not in (profile.get("precision"), profile.get("asked_precision")):
+        by_encoder[role] = replace(asked, attention=str(attention), token_budget=budget)
+    if asked.precision not in (profile.get("precision"), profile.get("asked_precision")):
         faults.append(f"it was measured with --precision {profile.get('asked_precision')}")
-    if options.device == "cpu" and profile.get("device_type") != "cpu":
+    if asked.device == "cpu" and profile.get("device_type") != "cpu":
         faults.append("it was measured on a GPU")
     if faults:
         raise InputError("\n    ".join(["", *faults, again]))
-    return settings
+    return by_encoder
