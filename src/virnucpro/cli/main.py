@@ -59,8 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     args = build_parser().parse_args(globals_last(sys.argv[1:] if argv is None else argv))
     try:
-        status: int = args.run(args)
+        return int(args.run(args))
     except InputError as error:
         print(f"virnucpro: error: {error}", file=sys.stderr)
         return EXIT_INPUT
-    return status

@@ -60,7 +60,7 @@ def check_outdir(launch: Launch) -> list[str]:
 
     Raises: InputError when another run's results would be mixed with this one's.
     """
-    outdir = str(launch.parameters["outdir"])
+    outdir = launch.parameters["outdir"]
     if launch.resume:
         session = last_session(outdir, os.environ)
         if session:

@@ -105,18 +105,14 @@ class Differences:
 
     def add(self, pairs: list[Pair]) -> list[Pair]:
         """Count some pairs; return those that differ."""
-        differing: list[Pair] = []
-        common: list[tuple[Row, Row]] = []
-        for a, b in pairs:
-            if a is not None and b is not None:
-                common.append((a, b))
-                continue
-            differing.append((a, b))
-            if a is not None:
+        common = [(a, b) for a, b in pairs if a and b]
+        alone = [(a, b) for a, b in pairs if not (a and b)]
+        for a, b in alone:
+            if a:
                 self.only_a.add(a.id)
-            elif b is not None:
+            elif b:
                 self.only_b.add(b.id)
-        return differing + self._add_common(common)
+        return alone + self._add_common(common)
 
     def _add_common(self, pairs: list[tuple[Row, Row]]) -> list[Pair]:
         if not pairs:

@@ -17,23 +17,19 @@ MIN_FREE_GPU = 10 * GIB  # ESM-2 3B in half precision, and a batch
 NO_TORCH = "torch is not installed, so embedding steps cannot run in this environment"
 
 
-class NoDeviceError(Exception):
-    """There is no device to check; the text says why."""
-
-
 def torch_device(name: str) -> "torch.device":
     """Return the device that a task would use.
 
-    Raises: NoDeviceError without torch or a usable device.
+    Raises: InputError without torch or a usable device.
     """
     if importlib.util.find_spec("torch") is None:
-        raise NoDeviceError(NO_TORCH)
+        raise InputError(NO_TORCH)
     try:
         from virnucpro.engine.device import choose_device
 
         return choose_device(name)
     except (InputError, ImportError, OSError) as error:
-        raise NoDeviceError("see the check of the GPU") from error
+        raise InputError("see the check of the GPU") from error
 
 
 def check_gpu(machine: Machine) -> CheckResult:
@@ -81,7 +77,7 @@ def check_compiler(machine: Machine) -> CheckResult:
     """Return whether GPU kernels can be compiled."""
     try:
         device = torch_device(machine.device)
-    except NoDeviceError as error:
+    except InputError as error:
         return CheckResult("compiler", SKIP, str(error))
     path = machine.environment.get("PATH")
     chosen = machine.environment.get("CC")
@@ -100,7 +96,7 @@ def check_attention(machine: Machine) -> CheckResult:
     """Return which attention back ends can run, and which `auto` selects."""
     try:
         device = torch_device(machine.device)
-    except NoDeviceError as error:
+    except InputError as error:
         return CheckResult("attention", SKIP, str(error))
     import torch
 

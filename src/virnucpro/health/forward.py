@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from virnucpro.errors import InputError
 from virnucpro.health.check_result import FAIL, OK, SKIP, CheckResult, Machine
-from virnucpro.health.device import NoDeviceError, torch_device
+from virnucpro.health.device import torch_device
 from virnucpro.model_diagnostics.parity import cosines
 from virnucpro.model_sets.description import ModelSet, read_model_set
 
@@ -55,7 +55,7 @@ def check_forward(machine: Machine) -> Iterator[CheckResult]:
     name = "forward pass"
     try:
         device = torch_device(machine.device)
-    except NoDeviceError as error:
+    except InputError as error:
         yield CheckResult(name, SKIP, str(error))
         return
     folder = machine.model_set or (machine.pipeline and machine.pipeline / BUNDLED_SET)

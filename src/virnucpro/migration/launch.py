@@ -20,7 +20,7 @@ class Launch:
     Attributes:
         before: options of nextflow itself, which go before `run`.
         after: options of `nextflow run`, which begin with one dash.
-        parameters: of the pipeline, without their two dashes; None: the pipeline's default.
+        parameters: of the pipeline, without their two dashes.
         environment: variables to set.
         pipeline: its folder, where an option names one.
         resume, force: why the results folder need not be empty.
@@ -28,7 +28,7 @@ class Launch:
 
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
-    parameters: dict[str, str | None] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     pipeline: Path | None = None
     resume: bool = False
@@ -45,8 +45,7 @@ class Launch:
 
     def arguments(self, nextflow: str, pipeline: Path) -> list[str]:
         """Return the whole command."""
-        given = [(f"--{n}", value) for n, value in self.parameters.items() if value is not None]
-        options = [word for pair in given for word in pair]
+        options = [word for n, value in self.parameters.items() for word in (f"--{n}", value)]
         return [nextflow, *self.before, "run", str(pipeline), *self.after, *options]
 
     def shell_line(self, arguments: list[str]) -> str:

@@ -17,7 +17,7 @@ from virnucpro.model_import.esm2_source import plan_esm2
 from virnucpro.model_import.known_files import Identity, identify
 from virnucpro.model_import.plan import Plan
 from virnucpro.model_import.store import path_in_set, put, put_copy
-from virnucpro.model_sets.description import write_description
+from virnucpro.model_sets.description import DESCRIPTION, FORMAT, WIDTHS, write_description
 
 LICENCE = "that of the sources, see their authors; ESM-2: MIT, DNABERT-S: Apache-2.0"
 T = TypeVar("T")
@@ -87,7 +87,7 @@ def _collect(faults: list[str], check: Callable[[], T]) -> T | None:
 
 def _check_target(request: BuildRequest) -> None:
     folder = request.folder
-    if (folder / "modelset.json").exists():
+    if (folder / DESCRIPTION).exists():
         if not request.force:
             raise InputError(f"{folder}: is a model set already. Choose another -o, or --force.")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -136,17 +136,16 @@ def _write(request: BuildRequest, plans: dict[str, Plan], tokenizer: Path, chunk
         for note in plan.notes:
             log.info("%s: %s", plan.files[0], note)
         write = partial(convert_component, plan=plan, dtype=dtypes[role])
-        width = "input_width" if role == "classifier" else "width"
         components[role] = {
             **_entry(request, put(store, ".safetensors", write), plan.files),
             "architecture": plan.architecture,
             "dtype": dtypes[role],
-            width: plan.width,
+            WIDTHS[role]: plan.width,
         }
     components["tokenizer"] = _entry(request, put_copy(store, tokenizer), (tokenizer,))
     request.folder.mkdir(parents=True, exist_ok=True)
     description = {
-        "format": 1,
+        "format": FORMAT,
         "name": request.folder.absolute().name,
         "made_by": f"virnucpro models build, version {version('virnucpro')}",
         "chunk_bp": [chunk_bp],
@@ -157,7 +156,7 @@ def _write(request: BuildRequest, plans: dict[str, Plan], tokenizer: Path, chunk
         "measured": None,
     }
     write_description(request.folder, description)
-    return request.folder / "modelset.json"
+    return request.folder / DESCRIPTION
 
 
 def _entry(request: BuildRequest, file: Path, sources: tuple[Path, ...]) -> dict[str, Any]:

@@ -127,7 +127,8 @@ def description_text(description: dict[str, Any]) -> str:
 
 def _faults(description: dict[str, Any]) -> list[str]:
     """Return each key that is not as it must be, and the cause in brackets."""
-    faults = [f"{place} ({cause})" for place, cause in misfits(_schema(), description)]
+    schema = read_json(Path(__file__).with_name("modelset.schema.json"))
+    faults = [f"{place} ({cause})" for place, cause in misfits(schema, description)]
     if faults:
         return faults
     features = description["components"]["classifier"].get("composition_features") or 0
@@ -141,10 +142,6 @@ def _faults(description: dict[str, Any]) -> list[str]:
         for place, entry in enumerate(entries)
         if entry in entries[:place]
     ]
-
-
-def _schema() -> dict[str, Any]:
-    return read_json(Path(__file__).with_name("modelset.schema.json"))
 
 
 def _check_widths(model_set: ModelSet) -> None:
