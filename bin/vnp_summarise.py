@@ -35,7 +35,7 @@ def summarise(args: argparse.Namespace) -> None:
         calibration = load_calibration(args.calibration, args.calibration_sha256)
         calibrator = Calibrator(calibration, args.viral_prior)
     elif args.viral_prior is not None:
-        raise InputError("--viral-prior needs --calibration: raw scores are no probabilities.")
+        raise InputError("--viral-prior needs --calibration: raw scores are not probabilities.")
     out = Path(args.sample)
     out.mkdir(exist_ok=True)
     counts = summarise_sample(files, args.chunk_length, out, calibrator)

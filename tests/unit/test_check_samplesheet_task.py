@@ -74,7 +74,7 @@ REFUSED: list[tuple[str | bytes, list[str]]] = [
     ("sample,input\ns,p$1.fa\n",
      ["p$1.fa: Nextflow cannot stage a name with a dollar sign"]),
     ("sample,input,input_2,site,site\ns,a.fa,,Lake, north\nt,a.fa\nu,b.fa,,Lake, north, east\n", [
-        "more than one column is called site",
+        "more than one column is named site",
         "row 3 (u): 6 cells, but 5 columns. Put a cell with a comma in double quotes",
     ]),
     ("sample,input,input_2\ns,r1.fq,r1.fq\nt,b.fa\nt,b.fa\n",

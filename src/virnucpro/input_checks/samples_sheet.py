@@ -50,7 +50,7 @@ def check_samples(
 def _samples_of_files(
     request: InputRequest, schema: Mapping[str, Any]
 ) -> tuple[list[SheetSample], list[str]]:
-    """Return a sample for each file given directly, which is called after it."""
+    """Return a sample for each file given directly, named after it."""
     if not request.matches:
         raise InputError(
             f"--input {request.input}: no such file, and no file matches it as a pattern."
@@ -110,7 +110,7 @@ def _add_columns(sample: SheetSample, cells: Mapping[str, str]) -> None:
 
 def _name_faults(samples: Sequence[SheetSample]) -> list[str]:
     faults = [
-        f"sample '{name}': needs another name, a file of the run is called so"
+        f"sample '{name}': needs another name, which a file of the run has"
         for name in RESERVED_NAMES
         if any(sample.id == name for sample in samples)
     ]

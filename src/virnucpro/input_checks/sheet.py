@@ -83,7 +83,7 @@ def read_sheet(path: Path, name: str) -> Sheet:
         ) from error
     lines = [line for line in lines if any(line)]
     columns = lines[0] if lines else []
-    faults = [f"more than one column is called {name}"
+    faults = [f"more than one column is named {name}"
               for name, count in Counter(columns).items() if name and count > 1]  # fmt: skip
     if len(lines) < 2:
         faults.append("the sheet has no rows")

@@ -138,7 +138,7 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
         in_order = start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)
         if not (in_order and strand in ("+", "-") and phase in ("0", "1", "2")):
             raise InputError(
-                f"{path.name}, line {number}: a CDS needs a start from 1 on, an end not before it, "
+                f"{path.name}, line {number}: a CDS needs a start >= 1, an end not before it, "
                 f"strand (+ or -) and phase (0, 1 or 2), this one has {start}, {end}, {strand} and "
                 f"{phase}. Fix the file."
             )
