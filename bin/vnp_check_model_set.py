@@ -21,8 +21,8 @@ def check(args: argparse.Namespace) -> None:
     asked = json.load(sys.stdin)
     staged = dict(zip(asked.pop("staged"), args.files, strict=True))
     encoder = EncoderOptions(**asked.pop("encoder"))
-    name = asked.pop("engine_profile")
-    profile = EngineProfile(name, args.engine_profile) if name else None
+    profile = asked.pop("engine_profile")
+    profile = profile and EngineProfile(**profile, staged=args.engine_profile)
     request = ModelSetRequest(**asked, staged=staged, encoder=encoder, engine_profile=profile)
     checked = check_model_set(request)
     write_json(Path("model_set.json"), checked.model_set)

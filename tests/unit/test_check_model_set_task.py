@@ -37,6 +37,7 @@ def check(folder: Path, engine: dict[str, Any] | None = None, profile: Path | No
         pass  # there is no such file, or it is faulty: that is what is tested
     engine = dict(engine or {})
     profile_name = engine.pop("engine_profile", None)
+    fault = None if profile else "there is no such file"
     paths = {name: str((folder / name).resolve()) for name in names if (folder / name).is_file()}
     staged = {name: Path(path) for name, path in paths.items() if name.endswith(".json")}
     return check_model_set(
@@ -46,10 +47,10 @@ def check(folder: Path, engine: dict[str, Any] | None = None, profile: Path | No
             paths=paths,
             staged=staged,
             encoder=EncoderOptions(**engine),
-            engine_profile=EngineProfile(profile_name, profile) if profile_name else None,
+            engine_profile=profile_name and EngineProfile(profile_name, fault, profile),
             known_sets=["compact-300", "compact-500"],
             pipeline_version="0",
-            **{"outdir": "", **options},
+            **{"outdir": "", "faults": {}, **options},
         )
     )
 
@@ -271,14 +272,14 @@ MISFITS: list[tuple[Callable[[dict[str, Any]], None] | str | None, dict[str, Any
      "  esm2: gone.safetensors is missing. Copy the whole folder again, or give --weights_dir.\n"
      "  --chunk_length 400: the model set random was trained on 500, 300 bp."),
     (several(part("esm2", sha256="abc"), part("dnabert_s", width=None, file=7), whole(name="", chunk_bp=[0])), {},
-     "modelset.json: missing or not as docs/model_sets.md says: name (must be a text), chunk_bp.0 (must be an integer >= 1), "
-     "components.dnabert_s.file (must be a file name without a dollar sign), components.dnabert_s.width (must be an integer >= 1), "
+     "modelset.json: missing or not as docs/model_sets.md says: name (must be a text of one line), chunk_bp.0 (must be an integer >= 1), "
+     "components.dnabert_s.file (must be a file name without dollar signs and control characters), components.dnabert_s.width (must be an integer >= 1), "
      "components.esm2.sha256 (must be 64 hexadecimal digits). Build or fetch the set again, or fix modelset.json."),
     (whole(format=2), {}, "modelset.json: has format 2, this version reads 1."),
     (whole(components=[]), {}, "says: components (must be an object). Build"),
     (whole(components={}), {}, "components.dnabert_s (missing), components.tokenizer (missing)"),
-    *((part("tokenizer", file=file), {}, "components.tokenizer.file (must be a file name without a dollar sign)")
-      for file in ("", "a$b.json")),
+    *((part("tokenizer", file=file), {}, "components.tokenizer.file (must be a file name without dollar signs and control characters)")
+      for file in ("", "a$b.json", "e\ntouch\tx\ny.json")),
     (None, {}, "there is no modelset.json in it. Give the folder of a model set, or a name: compact-300, compact-500."),
     *((text, {}, "modelset.json: is not readable JSON (") for text in ('{"name": ', "", "[" * 100_000)),
     ("", {}, "It was cut short or edited: copy it again."),
@@ -288,6 +289,11 @@ MISFITS: list[tuple[Callable[[dict[str, Any]], None] | str | None, dict[str, Any
     (whole(), {"chunk_length": 400}, "--chunk_length 400: the model set random was trained on 500, 300 bp."),
     (several(part("esm2", file="esm2/model.safetensors"), part("dnabert_s", file="dnabert_s/model.safetensors")),
      {"weights_dir": "/opt/weights"}, "dnabert_s and esm2 are both called model.safetensors"),
+    (whole(name="a\nb"), {}, "name (must be a text of one line)"),
+    ('{"measured": NaN}', {}, "modelset.json: is not readable JSON (NaN is not a number of JSON)"),
+    ('{"measured": 1e999}', {}, "(1e999 is not a number of JSON)"),
+    (whole(), {"faults": {"modelset.json": "is a folder"}}, "modelset.json is a folder."),
+    (whole(), {"faults": {"esm2.safetensors": "is a folder"}}, "  esm2: esm2.safetensors is a folder."),
     (whole(), {"set_name": "new", "outdir": "s3://bucket/out"}, "--outdir s3://bucket/out: the new model set refers to files of this machine"),
 ]  # fmt: skip
 

@@ -24,7 +24,10 @@ def samples_of(folder: Path, text: str | bytes, **request: Any) -> list[SheetSam
     sheet = folder / "sheet"
     sheet.write_bytes(text.encode() if isinstance(text, str) else text)
     faults = {"dir": "is a folder"}
-    request = {"paths": {**FILES, "dir": "/data/dir"}, "faults": faults, **request}
+    faults["p$1.fa"] = "has a dollar sign"
+    links = {"link.fa": "/data/link.fa"}
+    request = {"paths": {**FILES, **links, "dir": "/data/dir"}, "faults": faults,
+               "real_paths": {**FILES, "link.fa": "/data/a.fa"}, **request}  # fmt: skip
     return check_samples(InputRequest("s.csv", **request), sheet, SAMPLES)
 
 
@@ -72,13 +75,16 @@ REFUSED: list[tuple[str | bytes, list[str]]] = [
         "row 1 (s): dir is a folder", "row 2 (t): ~/x.fa: only a shell expands '~'. Write the path in full",
     ]),
     ("sample,input\ns,p$1.fa\n",
-     ["p$1.fa: Nextflow cannot stage a name with a dollar sign"]),
+     ["row 1 (s): p$1.fa has a dollar sign"]),
     ("sample,input,input_2,site,site\ns,a.fa,,Lake, north\nt,a.fa\nu,b.fa,,Lake, north, east\n", [
         "more than one column is named site",
         "row 3 (u): 6 cells, but 5 columns. Put a cell with a comma in double quotes",
     ]),
     ("sample,input,input_2\ns,r1.fq,r1.fq\nt,b.fa\nt,b.fa\n",
      ["row 1 (s): r1.fq is twice in this sample", "row 3 (t): b.fa is twice in this sample"]),
+    ("sample,input\ns,a.fa\ns,link.fa\n", ["row 2 (s): link.fa is twice in this sample"]),
+    ("sample,input,,\ns,a.fa,r2.fq,x\n", ["column 3 has no name, but cells: r2.fq", "column 4 has"]),
+    ("sample,input\nversions.yml,a.fa\n", ["sample 'versions.yml': needs another name"]),
     ('sample,input\ns,"a.fa\n', ["--input s.csv: line 2: ", "Close the quote, or remove it."]),
     ("sample,input\ns,caf\u00e9.fa\n".encode("latin-1"), ["is not UTF-8 text (byte 18)"]),
 ]  # fmt: skip
@@ -99,7 +105,7 @@ def test_all_faulty_rows_of_a_sheet_are_reported_at_once(
     [
         (InputRequest("here", ["/here"], faults={"/here": "is a folder"}), "--input here:\n  /here is a folder. Give a samplesheet, a file, or a quoted glob"),
         (InputRequest("lost*.fa"), "--input lost*.fa: no such file, and no file matches it as a pattern."),
-        (InputRequest("p$1.fa", ["/p$1.fa"]), "p$1.fa: Nextflow cannot stage a name with a dollar sign"),
+        (InputRequest("p$1.fa", ["/p$1.fa"], faults={"/p$1.fa": "has a dollar sign"}), "/p$1.fa has a dollar sign"),
         (InputRequest("*", ["/a/x.fa", "/b/X.fq"]), "more than one file would be the sample 'x'"),
         (InputRequest(".fa", ["/x/.fa"]), ".fa: the column sample is empty. Name it in a samplesheet"),
         (InputRequest("-x.fa", ["/-x.fa"]), "-x.fa: sample '-x' must be letters, digits"),
@@ -142,7 +148,8 @@ FAULTY_GENOMES = [
     ]),
     (HEADER + "a,a.fa,viral,x,G,x/g.gff3,\nb,b.fa,viral,x,G,y/g.gff3,\n", "all",
      ["the annotations of a and b are different files of one name, g.gff3: rename one"]),
-    (HEADER + "a,p$1.fa,viral,x\\y,G,,\n", "all", ["class 'x\\y' must not hold tabs", "dollar sign"]),
+    (HEADER + "a,a.fa,viral,x\\y,G,,\nb,a.fa,nonviral,x,H,,\n", "all",
+     ["class 'x\\y' must not hold tabs", "a and b have the same fasta: keep one row"]),
 ]  # fmt: skip
 
 
@@ -158,3 +165,10 @@ def test_all_faults_of_a_training_sheet_are_reported_at_once(
 def test_training_takes_a_sheet() -> None:
     with pytest.raises(InputError, match="Training takes one, CSV or TSV: id,fasta,label,class,group"):  # fmt: skip
         check_genomes(InputRequest("x.fa", ["/x.fa"], training_frames="all"), None, GENOMES)
+
+
+def test_only_line_ends_end_a_row_and_notes_stay_in_theirs(tmp_path: Path) -> None:
+    text = 'sample,input,note\r\nb,\xa0a.fa\u200b,see\u2028c\x0bd\r\ne,b.fa,"one\ntwo\tthree\x1b"\r\n'
+    b, e = samples_of(tmp_path, text)
+    assert (b.files, e.files) == (["/data/a.fa"], ["/data/b.fa"])
+    assert (b.columns["note"], e.columns["note"]) == ("see c d", "one two three ")

@@ -28,6 +28,7 @@ class ModelSetRequest:
     Attributes:
         model_set: folder of the set, as the user gave it; folder: its absolute path.
         paths: file as modelset.json names it -> its real path, for files that are there.
+        faults: the same name -> why it cannot be read or staged.
         staged: the same name -> where the task reads it, for the small ones.
         known_sets: names that may be given in place of a folder.
         encoder: options of the encoders; engine_profile: in place of some of them.
@@ -38,6 +39,7 @@ class ModelSetRequest:
     model_set: str
     folder: str
     paths: Mapping[str, str]
+    faults: Mapping[str, str]
     staged: Mapping[str, Path]
     encoder: EncoderOptions
     pipeline_version: str
@@ -76,6 +78,8 @@ def check_model_set(request: ModelSetRequest) -> CheckedSet:
     Raises: InputError with everything that is wrong, a line each.
     """
     where = f"--model_set {request.model_set}"
+    if DESCRIPTION in request.faults:
+        raise InputError(f"{where}: {DESCRIPTION} {request.faults[DESCRIPTION]}.")
     if DESCRIPTION not in request.staged:
         raise InputError(
             f"{where}: there is no {DESCRIPTION} in it. Give the folder of a model set, or "
@@ -116,6 +120,8 @@ def _missing_files(model_set: ModelSet, request: ModelSetRequest) -> list[str]:
     faults = []
     for component in model_set.components:
         file = component.entry["file"]
+        if file in request.faults:
+            faults.append(f"{component.role}: {file} {request.faults[file]}.")
         if file in request.paths:
             continue
         remedy = "Copy the whole folder again"
@@ -186,6 +192,8 @@ def _calibration_in_use(
             "Omit it."
         ]
     where = f"calibration for {entry}: "
+    if entry.file in request.faults:
+        return None, [f"{where}{entry.file} {request.faults[entry.file]}."]
     staged = request.staged.get(entry.file)
     if staged is None:
         return None, [f"{where}{entry.file} is missing. Copy the whole folder again."]

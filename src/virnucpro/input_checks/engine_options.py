@@ -38,11 +38,12 @@ class EngineProfile:
 
     Attributes:
         name: as the user gave it.
-        staged: where the task reads the file; None: there is no such file.
+        fault: why its file cannot be read; staged: where the task reads it otherwise.
     """
 
     name: str
-    staged: Path | None
+    fault: str | None = None
+    staged: Path | None = None
 
 
 def encoder_options(
@@ -55,7 +56,7 @@ def encoder_options(
     faults = _exclusions(asked, profile)
     if profile and not faults:
         try:
-            by_encoder = _profiled(model_set, asked, profile.staged)
+            by_encoder = _profiled(model_set, asked, profile)
         except InputError as error:
             faults = [f"--engine_profile {profile.name}: {error}"]
     return by_encoder, faults
@@ -94,21 +95,21 @@ def _exclusions(asked: EncoderOptions, profile: EngineProfile | None) -> list[st
 
 
 def _profiled(
-    model_set: ModelSet, asked: EncoderOptions, file: Path | None
+    model_set: ModelSet, asked: EncoderOptions, profile: EngineProfile
 ) -> dict[str, EncoderOptions]:
     """Return the options that `virnucpro profile` recommends for this set.
 
     Raises: InputError for a file that is missing, damaged or of something else.
     """
     again = "Make it again with virnucpro profile."
-    if file is None:
-        raise InputError("there is no such file.")
+    if profile.staged is None:
+        raise InputError(f"{profile.fault}.")
     try:
-        profile = read_json(file)
+        content = read_json(profile.staged)
     except InputError as error:
         raise InputError(f"is not a JSON file ({error}). {again}") from error
-    encoders = profile.get("encoders")
-    if profile.get("format") != PROFILE_FORMAT or not isinstance(encoders, dict):
+    encoders = content.get("encoders")
+    if content.get("format") != PROFILE_FORMAT or not isinstance(encoders, dict):
         raise InputError(f"is not a file of virnucpro profile. {again}")
     faults = []
     by_encoder = {}
@@ -122,9 +123,9 @@ def _profiled(
         if entry.get("component_sha256") != model_set.component(role).sha256:
             faults.append(f"encoders.{role} is another than that of --model_set")
         by_encoder[role] = replace(asked, attention=str(attention), token_budget=budget)
-    if asked.precision not in (profile.get("precision"), profile.get("asked_precision")):
-        faults.append(f"it was measured with --precision {profile.get('asked_precision')}")
-    if asked.device == "cpu" and profile.get("device_type") != "cpu":
+    if asked.precision not in (content.get("precision"), content.get("asked_precision")):
+        faults.append(f"it was measured with --precision {content.get('asked_precision')}")
+    if asked.device == "cpu" and content.get("device_type") != "cpu":
         faults.append("it was measured on a GPU")
     if faults:
         raise InputError("\n    ".join(["", *faults, again]))

@@ -63,6 +63,11 @@ def check_genomes(
         genomes.append(
             (SheetSample(row["id"], [paths["fasta"] or ""], "0", {}), genome, annotation)
         )
+    users: dict[str, list[str]] = {}  # real path -> genomes
+    for row in content.rows:
+        users.setdefault(request.real_paths.get(row["fasta"], row["fasta"]), []).append(row["id"])
+    faults += [f"{' and '.join(ids)} have the same fasta: keep one row"
+               for ids in users.values() if len(ids) > 1]  # fmt: skip
     faults += _name_faults([(genome.id, annotation) for _, genome, annotation in genomes])
     if faults:
         raise InputError("\n  ".join([f"{where}:", *faults]))

@@ -4,7 +4,7 @@ How samples are named is here, what a cell may contain in assets/schema_input.js
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,9 +20,10 @@ from virnucpro.input_checks.sheet import (
 )
 
 COLUMNS = ("sample", "input", "input_2")
-RESERVED_NAMES = ("summary.tsv", "pipeline_info")  # beside the samples' folders
+RESERVED_NAMES = ("summary.tsv", "pipeline_info", "versions.yml")  # beside the samples' folders
 MATES_COLUMN = re.compile(r"(input|fastq|mates?|reads?|r)_?-?2", re.IGNORECASE)
 COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
+CONTROL = re.compile(r"[\s\x00-\x1f\x7f]+")
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 SEQUENCES = re.compile(r"\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$", re.IGNORECASE)
 
@@ -85,6 +86,7 @@ def _samples_of_sheet(
           for name in sheet.columns if MATES_COLUMN.fullmatch(name) and name != "input_2"),
     ]  # fmt: skip
     samples: dict[str, SheetSample] = {}
+    real_paths: dict[str, set[str]] = defaultdict(set)  # of a sample
     for number, row in enumerate(sheet.rows, start=1):
         where = f"row {number} ({row['sample'] or 'no sample'}): "
         faults += [where + fault for fault in row_faults(row, schema)]
@@ -93,8 +95,10 @@ def _samples_of_sheet(
             path = request.paths.get(cell, "")
             if fault := path_fault(request, cell):
                 faults.append(where + fault)
-            elif path in sample.files:
+            elif (real_path := request.real_paths.get(cell, path)) in real_paths[sample.id]:
                 faults.append(f"{where}{PurePosixPath(path).name} is twice in this sample")
+            else:
+                real_paths[sample.id].add(real_path)
             sample.files.append(path)
         sample.ends += "12" if row.get("input_2") else "0"
         _add_columns(sample, {name: cell for name, cell in row.items() if name not in COLUMNS})
@@ -105,6 +109,7 @@ def _add_columns(sample: SheetSample, cells: Mapping[str, str]) -> None:
     """Put the cells of several rows of a sample side by side, each value once."""
     for name, cell in cells.items():
         values = [value for value in sample.columns.get(name, "").split(";") if value]
+        cell = CONTROL.sub(" ", cell)  # a row of summary.tsv stays one row
         sample.columns[name] = ";".join(values if cell in ("", *values) else [*values, cell])
 
 

@@ -1,14 +1,18 @@
 """CSV and TSV sheets with a header: read, and their rows checked against a JSON schema."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from virnucpro.errors import InputError
 from virnucpro.json_schema import misfits
+
+BLANKS = " \t\r\n\xa0\u200b\ufeff"  # around a cell: those of spreadsheets too
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class InputRequest:
         input: as the user gave it.
         matches: the files that it names, absolute; none for a sheet.
         paths: cell of the sheet, or match -> absolute path, of what is there.
-        faults: the same -> why it cannot be read, such as "is a folder".
+        faults: the same -> why it cannot be read or staged, such as "is a folder".
+        real_paths: the same -> path without links.
         training_frames: of --workflow train, whose sheets list genomes; None: samples.
     """
 
@@ -27,6 +32,7 @@ class InputRequest:
     matches: Sequence[str] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    real_paths: Mapping[str, str] = field(default_factory=dict)
     training_frames: str | None = None
 
 
@@ -74,9 +80,10 @@ def read_sheet(path: Path, name: str) -> Sheet:
             f"--input {name}: is not UTF-8 text (byte {error.start}). Save it as UTF-8."
         ) from error
     separator = "\t" if "\t" in text.split("\n", 1)[0] else ","
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
+    # newline="": a line ends at CR and LF alone, not at the other breaks that splitlines knows
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        lines = [[cell.strip() for cell in line] for line in reader]
+        lines = [[cell.strip(BLANKS) for cell in line] for line in reader]
     except csv.Error as error:
         raise InputError(
             f"--input {name}: line {reader.line_num}: {error}. Close the quote, or remove it."
@@ -85,6 +92,11 @@ def read_sheet(path: Path, name: str) -> Sheet:
     columns = lines[0] if lines else []
     faults = [f"more than one column is named {name}"
               for name, count in Counter(columns).items() if name and count > 1]  # fmt: skip
+    faults += [
+        f"column {number} has no name, but cells: {', '.join(filter(None, cells))[:60]}"
+        for number, (name, *cells) in enumerate(zip_longest(*lines, fillvalue=""), start=1)
+        if not name and number <= len(columns) and any(cells)
+    ]
     if len(lines) < 2:
         faults.append("the sheet has no rows")
     # a comma too many would put cells under wrong columns in silence
@@ -100,7 +112,7 @@ def read_sheet(path: Path, name: str) -> Sheet:
 
 def row_faults(row: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the cells of a row; an empty cell counts as absent."""
-    cells = {column: cell for column, cell in row.items() if cell}
+    cells = {column: cell for column, cell in row.items() if column and cell}
     return [
         f"the column {place} is empty"
         if cause == "missing"
@@ -115,9 +127,4 @@ def path_fault(request: InputRequest, cell: str) -> str:
         if cell.startswith("~"):
             return f"{cell}: only a shell expands '~'. Write the path in full"
         return f"{cell} is neither beside the sheet nor in the launch folder"
-    if cell in request.faults:
-        return f"{cell} {request.faults[cell]}"
-    name = PurePosixPath(request.paths.get(cell, cell)).name
-    if "$" in name:
-        return f"{name}: Nextflow cannot stage a name with a dollar sign. Rename or link the file"
-    return ""
+    return f"{cell} {request.faults[cell]}" if cell in request.faults else ""

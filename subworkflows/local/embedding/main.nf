@@ -28,7 +28,7 @@ workflow EMBEDDING {
     // [shard meta, chunks.fna]
     chunks = SPLIT.out.chunks.flatMap { meta, files ->
         files.collect { f ->
-            def id = f.name - '.chunks.fna'
+            def id = f.name.replaceFirst(/[.]chunks[.]fna$/, '')
             [[id: id, sample: meta.id, number: id.tokenize('.').last() as int, shards: files.size()], f]
         }
     }
@@ -72,8 +72,8 @@ workflow EMBEDDING {
     // by shard id
     embeddings = frames_ch.full
         .map { meta, fna, faa -> [meta.id, meta, faa, fna] }
-        .join(EMBED_DNABERT_S.out.embeddings.flatten().map { h5 -> [h5.name - '.dnabert_s.h5', h5] }, failOnDuplicate: true)
-        .join(EMBED_ESM2.out.embeddings.flatten().map { h5 -> [h5.name - '.esm2.h5', h5] }, failOnDuplicate: true)
+        .join(EMBED_DNABERT_S.out.embeddings.flatten().map { h5 -> [h5.name.replaceFirst(/[.]dnabert_s[.]h5$/, ''), h5] }, failOnDuplicate: true)
+        .join(EMBED_ESM2.out.embeddings.flatten().map { h5 -> [h5.name.replaceFirst(/[.]esm2[.]h5$/, ''), h5] }, failOnDuplicate: true)
         .map { row -> row.drop(1) }
     empty_shards = frames_ch.empty.map { meta, _fna, _faa -> meta }
     sample_tables = SPLIT.out.tables

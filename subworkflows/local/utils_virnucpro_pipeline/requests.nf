@@ -5,8 +5,9 @@
 def modelSetRequest(values, version) {
     def folder = modelSetFolder(values.model_set.toString())
     def paths = filesOfSet(folder)
-    def staged = paths.findAll { name, _path -> name.endsWith('.json') }
-    def profile = values.engine_profile ? file(values.engine_profile.toString(), glob: false) : null
+    def staged = paths.findAll { name, path -> name.endsWith('.json') && !fault(path) }
+    def profile = values.engine_profile ? pathOf('engine_profile', values.engine_profile) : null
+    def no_profile = profile ? (profile.exists() ? fault(profile) : 'there is no such file') : null
     def training = values.workflow == 'train'
     def options = ['chunk_length', 'allow_chunk_length_mismatch', 'frame_rule', 'viral_prior', 'weights_dir', 'rna']
     def request = values.subMap(options) + [
@@ -14,21 +15,22 @@ def modelSetRequest(values, version) {
         folder: folder.toUriString(),
         known_sets: namedSets().keySet().sort(),
         paths: paths.collectEntries { name, path -> [name, path.toUriString()] },
+        faults: paths.collectEntries { name, path -> [name, fault(path)] }.findAll { _name, what -> what },
         staged: staged.keySet(),
         encoder: values.subMap(['device', 'precision', 'engine', 'attention', 'token_budget']),
-        engine_profile: values.engine_profile?.toString(),
+        engine_profile: profile ? [name: values.engine_profile.toString(), fault: no_profile] : null,
         set_name: training ? values.set_name : null,
-        outdir: training ? realPath(file(values.outdir.toString(), glob: false)).toUriString() : '',
+        outdir: training ? realPath(pathOf('outdir', values.outdir)).toUriString() : '',
         pipeline_version: version,
     ]
-    return [groovy.json.JsonOutput.toJson(request), staged.values() as List, profile?.isFile() ? profile : []]
+    return [groovy.json.JsonOutput.toJson(request), staged.values() as List, profile && !no_profile ? profile : []]
 }
 
 // Returns [JSON, sheet or []] for CHECK_SAMPLESHEET.
 def samplesheetRequest(values, launch_dir) {
     def input = values.input.toString()
-    def path = file(input, glob: false)
-    def is_sheet = !fault(path) && looksLikeSheet(path)
+    def path = pathOf('input', input)
+    def is_sheet = path.exists() && !fault(path) && looksLikeSheet(path)
     def matches = path.exists() ? [path] : [file(input)].flatten().findAll { p -> p.exists() }.sort { p -> p.toString() }
     def places = is_sheet ? placesInSheet(path, launch_dir) : matches.collectEntries { p -> [p.toUriString(), p] }
     def request = [
@@ -36,6 +38,7 @@ def samplesheetRequest(values, launch_dir) {
         matches: is_sheet ? [] : matches.collect { p -> p.toUriString() },
         paths: places.collectEntries { text, place -> [text, place instanceof String ? place : place.toUriString()] },
         faults: places.collectEntries { text, place -> [text, fault(place)] }.findAll { _text, what -> what },
+        real_paths: places.collectEntries { text, place -> [text, place instanceof String ? place : place.toRealPath().toUriString()] },
         training_frames: values.workflow == 'train' ? values.training_frames : null,
     ]
     return [groovy.json.JsonOutput.toJson(request), is_sheet ? path : []]
@@ -58,7 +61,7 @@ def reachable(samples) {
 
 // Returns the folder of a model set, given by path or by name.
 def modelSetFolder(text) {
-    def folder = file(text, glob: false)
+    def folder = pathOf('model_set', text)
     return folder.exists() ? folder : (namedSets()[text] ?: folder)
 }
 
@@ -75,20 +78,20 @@ def namedSets() {
 // Returns name -> real path of modelset.json and of each file that it names, where there is one.
 def filesOfSet(folder) {
     def description = folder.resolve('modelset.json')
-    def text = description.isFile() ? description.getText('UTF-8') : ''
+    def text = textOf(description)
     def named = (text =~ /"file"\s*:\s*("(?:[^"\\]|\\.)*+")/).collect { m -> jsonText(m[1]) }
     return (['modelset.json'] + named).unique()
         .collectEntries { name -> [name, resolved(folder, name)] }
-        .findAll { _name, path -> path?.isFile() }
+        .findAll { _name, path -> path?.exists() }
         .collectEntries { name, path -> [name, path.toRealPath()] }
 }
 
 // Returns text -> path of whatever in a sheet may be a cell that names a file: absolute, beside the
 // sheet, or in the launch folder. An address stays a text: cells of other columns are not opened.
 def placesInSheet(sheet, launch_dir) {
-    def text = sheet.getText('UTF-8').replace('\uFEFF', '')
+    def text = textOf(sheet)
     def quoted = (text =~ /"((?:[^"]|"")*+)"/).collect { m -> m[1].replace('""', '"') }
-    def cells = (text.split(/[\t\r\n]/).toList() + text.split(/[,\t\r\n]/).toList() + quoted)*.trim().findAll().unique()
+    def cells = (text.split(/[\t\r\n]/).toList() + text.split(/[,\t\r\n]/).toList() + quoted)*.replaceAll(/^[\s\u00A0\u200B\uFEFF]+|[\s\u00A0\u200B\uFEFF]+\$/, '').findAll().unique()
     def places = [:]
     cells.each { cell ->
         def candidates = [resolved(sheet.parent, cell), resolved(launch_dir, cell)]
@@ -102,12 +105,18 @@ def placesInSheet(sheet, launch_dir) {
 
 // Returns whether a file is text whose first line may name columns: not FASTA, FASTQ or SAM.
 def looksLikeSheet(path) {
+    if (path.size() > largestText()) {
+        return false
+    }
     def head = path.withInputStream { stream -> new String(stream.readNBytes(4096), 'UTF-8') }
     return path.name ==~ /(?i).*\.(csv|tsv)/ || head ==~ /(?s)\uFEFF?[^>@\x00\n]*[,\t].*/ && !head.contains('\u0000')
 }
 
 // Returns why a task cannot read a path that is there, or null.
 def fault(path) {
+    if (path.toString() =~ /[$\x00-\x1f\x7f]|\s$/) {
+        return 'has a dollar sign, a control character, or a blank at its end in its path, which Nextflow cannot stage: rename or link it'
+    }
     if (path instanceof String) {
         return null
     }
@@ -133,6 +142,26 @@ def canReach(address) {
         log.debug("${address}: ${fault}")
         return false
     }
+}
+
+// Returns the path that a parameter names.
+def pathOf(parameter, text) {
+    try {
+        return file(text.toString(), glob: false)
+    }
+    catch (Exception fault) {
+        error("--${parameter} ${text}: cannot be reached from here (${fault.message}). Give a path on this machine.")
+    }
+}
+
+// Returns the content of a small text file; '' for any other.
+def textOf(path) {
+    return path.isFile() && java.nio.file.Files.isReadable(path) && path.size() <= largestText() ? new String(path.bytes, 'UTF-8') : ''
+}
+
+// Bytes of a sheet or of modelset.json.
+def largestText() {
+    return 1 << 24
 }
 
 // Returns a path below a folder, or null for a text that cannot be one.
