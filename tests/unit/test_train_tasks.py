@@ -126,9 +126,12 @@ def examples(data, prepared, part):
     return read_examples(prepared / "chunks.tsv", vectors(data), part)
 
 
-def train_into(out, data, prepared, training_frames="all", max_epochs=6):
-    table = prepared / "chunks.tsv"
-    train(table, vectors(data), "adamw", 3, 1, "label", training_frames, max_epochs, out)
+def train_into(out, data, prepared, **changes):
+    arguments = {
+        "trainer": "adamw", "seed": 3, "threads": 1, "balance": "label", "training_frames": "all",
+        "max_epochs": 6,
+    } | changes  # fmt: skip
+    train(prepared / "chunks.tsv", vectors(data), **arguments, out=out)
 
 
 def test_every_chunk_has_a_row_and_a_repeated_one_is_dropped_from_the_training_side(data, prepared):
