@@ -61,12 +61,13 @@ workflow {
             model_set,
             CHECK_MODEL_SET.out.provenance,
         )
-        // one row for each sample, in sheet order, with the sheet's further columns; missing ones end the run
+        // one row for each sample, in sheet order, with the sheet's further columns; missing ones end the
+        // run, with the words of error() only in a map
         PREDICT.out.summaries
             .toList()
             .map { summaries -> [summaries] }
             .combine(checked)
-            .subscribe { summaries, all, set -> publishSummary(all, summaries, set, params.outdir) }
+            .map { summaries, all, set -> publishSummary(all, summaries, set, params.outdir) }
     }
 
     // versions of every process, one file

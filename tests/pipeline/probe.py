@@ -15,7 +15,7 @@ from conftest import NEXTFLOW, PROJECT
 UTILS = "subworkflows/local/utils_virnucpro_pipeline"
 PROBE = """
 include { unusedParameters } from 'PROJECT/UTILS/parameters'
-include { filesOfSet ; filesOfSheet ; looksLikeSheet } from 'PROJECT/UTILS/requests'
+include { fault ; filesOfSet ; looksLikeSheet ; placesInSheet } from 'PROJECT/UTILS/requests'
 
 def asked(question) {
     try {
@@ -31,10 +31,9 @@ def answer(question) {
         return [faults: unusedParameters(question.workflow, question.command_line)]
     }
     if (question.containsKey('sheet')) {
-        return [paths: filesOfSheet(file("${launchDir}/${question.sheet}", glob: false), launchDir)]
-    }
-    if (question.containsKey('looks')) {
-        return [sheet: looksLikeSheet(file("${launchDir}/${question.looks}", glob: false))]
+        def sheet = file("${launchDir}/${question.sheet}", glob: false)
+        def places = looksLikeSheet(sheet) ? placesInSheet(sheet, launchDir) : [:]
+        return [paths: places.collectEntries { text, place -> [text, place.toString()] }, faults: places.collectEntries { text, place -> [text, fault(place)] }]
     }
     return [paths: filesOfSet(file(question.folder, glob: false)).collectEntries { name, path -> [name, path.toString()] }]
 }

@@ -1,6 +1,7 @@
 """Samplesheets, files and globs as --input; samples that cannot be read."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pysam
@@ -130,19 +131,52 @@ SHEETS = [
     ('\ufeff"a.fa",input\n"b, c.fa","it is ""quoted"".fa"\n', ["a.fa", "b, c.fa", 'it is "quoted".fa']),
     ("sample\tinput\ns\tb, c.fa\nt\ta*b?.fa\nu\t[x]{y}.fa\n", ["b, c.fa", "a*b?.fa", "[x]{y}.fa"]),
     ('sample\tinput\ns\tit is "quoted".fa\n', ['it is "quoted".fa']),
-    ("sample,input\ns,\u00e4 \u00e9.fa\nt,.\nu,..\nv,a\0b\n", ["\u00e4 \u00e9.fa"]),
+    ("sample,input\ns,\u00e4 \u00e9.fa\nt,\xa0a.fa\u200b\nv,a\0b\n", ["\u00e4 \u00e9.fa", "a.fa"]),
+    ("sample,input,note\ns,a.fa,foo://bar/x\n", ["a.fa", "foo://bar/x"]),  # not opened
     ("sample,input\n", []),
+    ("", []),
+    ("sample,input\ns,caf\udce9.fa\nt,a.fa\n", ["a.fa"]),  # latin-1: refused by the check
+    (">a.fa,x\tb\nACG\n", []),  # FASTA
+    ("@HD\tVN:1.6\na.fa\t4\n", []),  # SAM
 ]  # fmt: skip
+# cells of a sheet that are there, but that no task can read or stage safely
+UNUSABLE = {
+    "folder": "is a folder", "pipe": "is a pipe or a device, not a file",
+    "d$HOME/a.fa": "has a dollar sign, a control character", "x\ntouch\tplanted\ny.fa": "has a dollar sign",
+}  # fmt: skip
 
 
 def test_the_launch_machine_finds_the_files_that_a_sheet_names(tmp_path: Path) -> None:
-    for name in {name for _, names in SHEETS for name in names}:
+    for name in {name for _, names in SHEETS for name in names if "://" not in name}:
         (tmp_path / name).write_text(">x\nACG\n")
     for number, (content, _) in enumerate(SHEETS):
-        (tmp_path / f"{number}.csv").write_text(content)
-    answers = ask(tmp_path, [{"sheet": f"{number}.csv"} for number in range(len(SHEETS))])
-    for answer, (_, names) in zip(answers, SHEETS, strict=True):
-        assert answer["paths"] == {name: str(tmp_path / name) for name in names}
+        (tmp_path / f"{number}.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "d$HOME").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in list(UNUSABLE)[2:]:
+        (tmp_path / name).write_text(">x\nACG\n")
+    rows = "".join(f's,"{name}"\n' for name in UNUSABLE)
+    (tmp_path / "unusable.csv").write_text("sample,input\n" + rows)
+    names = [*(f"{number}.csv" for number in range(len(SHEETS))), "unusable.csv"]
+    *answers, unusable = ask(tmp_path, [{"sheet": name} for name in names])
+    for answer, (content, names) in zip(answers, SHEETS, strict=True):
+        expected = {name: name if "://" in name else str(tmp_path / name) for name in names}
+        assert answer["paths"] == expected, content
+        assert not any(answer["faults"].values())
+    for name, words in UNUSABLE.items():
+        assert unusable["faults"][name].startswith(words), name
+
+
+def test_a_path_that_a_shell_would_expand_is_refused(pipeline: Pipeline) -> None:
+    for folder, name in (("d$HOME", "right"), ("d" + os.environ["HOME"], "wrong")):
+        (pipeline.folder / folder).mkdir(parents=True)
+        (pipeline.folder / folder / "a.fa").write_text(f">{name}\n{OPEN_FRAME}\n")
+    (pipeline.folder / "s.csv").write_text("sample,input\na,d$HOME/a.fa\n")
+    run = pipeline.run("--input", "s.csv")
+    assert run.status == 1
+    assert "\n  row 1 (a): d$HOME/a.fa has a dollar sign" in run.output
+    assert run.started() == {"CHECK_MODEL_SET", "CHECK_SAMPLESHEET"}
 
 
 def test_paths_resolve_beside_the_sheet_then_in_the_launch_folder(pipeline: Pipeline) -> None:

@@ -43,8 +43,9 @@ def checkParameters(values, command_line, positional) {
         }
     }
     faults += unusedParameters(values.workflow, command_line)
-    if (positional) {
-        faults << "${positional.collect { word -> "'${word}'" }.join(', ')} belong to no parameter. The shell may have expanded a pattern: put it in quotes, --input 'reads/*.fa.gz'"
+    def words = positional - 'true' // what Nextflow makes of -stub-run
+    if (words) {
+        faults << "${words.collect { word -> "'${word}'" }.join(', ')} belong to no parameter. The shell may have expanded a pattern: put it in quotes, --input 'reads/*.fa.gz'"
     }
     if (faults) {
         error("Parameters:\n  ${faults.join('\n  ')}\nSee --help.")

@@ -91,7 +91,7 @@ def filesOfSet(folder) {
 def placesInSheet(sheet, launch_dir) {
     def text = textOf(sheet)
     def quoted = (text =~ /"((?:[^"]|"")*+)"/).collect { m -> m[1].replace('""', '"') }
-    def cells = (text.split(/[\t\r\n]/).toList() + text.split(/[,\t\r\n]/).toList() + quoted)*.replaceAll(/^[\s\u00A0\u200B\uFEFF]+|[\s\u00A0\u200B\uFEFF]+\$/, '').findAll().unique()
+    def cells = (text.split(/[\t\r\n]/).toList() + text.split(/[,\t\r\n]/).toList() + quoted)*.replaceAll(/^[\s\u00A0\u200B\uFEFF]+|[\s\u00A0\u200B\uFEFF]+$/, '').findAll().unique()
     def places = [:]
     cells.each { cell ->
         def candidates = [resolved(sheet.parent, cell), resolved(launch_dir, cell)]
