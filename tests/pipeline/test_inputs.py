@@ -149,8 +149,12 @@ UNUSABLE = {
 def test_the_launch_machine_finds_the_files_that_a_sheet_names(tmp_path: Path) -> None:
     for name in {name for _, names in SHEETS for name in names if "://" not in name}:
         (tmp_path / name).write_text(">x\nACG\n")
-    for number, (content, _) in enumerate(SHEETS):
-        (tmp_path / f"{number}.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
+    sheets = [
+        f"{n}.{'txt' if content[:1] in ('>', '@') else 'csv'}"
+        for n, (content, _) in enumerate(SHEETS)
+    ]
+    for sheet, (content, _) in zip(sheets, SHEETS, strict=True):
+        (tmp_path / sheet).write_bytes(content.encode("utf-8", "surrogateescape"))
     (tmp_path / "folder").mkdir()
     (tmp_path / "d$HOME").mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -158,8 +162,7 @@ def test_the_launch_machine_finds_the_files_that_a_sheet_names(tmp_path: Path) -
         (tmp_path / name).write_text(">x\nACG\n")
     rows = "".join(f's,"{name}"\n' for name in UNUSABLE)
     (tmp_path / "unusable.csv").write_text("sample,input\n" + rows)
-    names = [*(f"{number}.csv" for number in range(len(SHEETS))), "unusable.csv"]
-    *answers, unusable = ask(tmp_path, [{"sheet": name} for name in names])
+    *answers, unusable = ask(tmp_path, [{"sheet": name} for name in [*sheets, "unusable.csv"]])
     for answer, (content, names) in zip(answers, SHEETS, strict=True):
         expected = {name: name if "://" in name else str(tmp_path / name) for name in names}
         assert answer["paths"] == expected, content
