@@ -6,16 +6,22 @@
 #   VIRNUCPRO_WEIGHTS   folder of weights that are not staged; empty: there is none
 # Sets PATH, what Python reads, the cache folder of Triton, and CUDA_VISIBLE_DEVICES where it leases a GPU.
 vnp_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PATH="$vnp_root/.venv/bin:$PATH"
+PATH="$vnp_root/.venv/bin:$vnp_root/bin:$PATH" # Nextflow adds bin, too, but quotes it badly
 
 # What the user's shell and modules say is for other programs. LD_LIBRARY_PATH stays: Python may need it.
 unset LD_PRELOAD "${!PYTHON@}"
 export PATH PYTHONPATH="$vnp_root/src" PYTHONNOUSERSITE=1 PYTHONUTF8=1 PYTHONDONTWRITEBYTECODE=1
 
 # torch asks for a name and a home; a user id without an entry in /etc/passwd has neither
-export USER="${USER:-$(id -un 2>/dev/null || id -u)}"
-export LOGNAME="${LOGNAME:-$USER}"
+[ -n "${USER:-}" ] || USER=$(id -un 2>/dev/null) || USER=$(id -u)
+export USER LOGNAME="${LOGNAME:-$USER}"
 [ -w "${HOME:-}" ] || export HOME="${TMPDIR:-/tmp}"
+
+# Nextflow does not quote * ? [a] {a,b} in the paths that it links
+if declare -F nxf_stage >/dev/null; then
+    eval "vnp_$(declare -f nxf_stage)"
+    nxf_stage() { set -f +B; vnp_nxf_stage; set +f -B; }
+fi
 
 # Bound into a container where this node has it; else it lies inside the image.
 [ -d "${VIRNUCPRO_WEIGHTS:-}" ] || VIRNUCPRO_WEIGHTS=
