@@ -125,4 +125,4 @@ def test_a_calibration_reruns_the_summary_alone_and_follows_the_prior(
     # made for other chunks than these: not used, and a prior has no meaning
     other = launch.run("--input", DEMO, "--chunk_length", "300", "--viral_prior", "0.1")
     assert other.status == 1
-    assert "is not calibrated for chunks of 300 bp and the frame rule open (but for: 500 bp, open)" in other.output  # fmt: skip
+    assert "is not calibrated for chunks of 300 bp and the frame rule open (it is for: 500 bp, open)" in other.output  # fmt: skip

@@ -112,7 +112,7 @@ def test_a_file_that_is_not_the_sets_is_refused_by_the_task(tmp_path: Path) -> N
     write_classifier(pipeline.model_set / "classifier.safetensors", seed=2)
     run = pipeline.run("--input", write_sheet(tmp_path, ROWS[2:]))
     assert run.status == 1
-    assert "The file is damaged or was replaced" in run.output
+    assert "The file is damaged or another version" in run.output
 
 
 @pytest.fixture(scope="module")
