@@ -7,9 +7,10 @@ include { EMBEDDING               } from './subworkflows/local/embedding/main'
 include { PREDICT                 } from './workflows/predict'
 include { TRAIN                   } from './workflows/train'
 include { libraryDigests          } from './subworkflows/local/utils_virnucpro_pipeline/library'
+include { checkEnvironment        } from './subworkflows/local/utils_virnucpro_pipeline/environment'
 include { checkParameters ; helpText } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
-include { publishSummary ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
+include { publishSummary ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
     if (params.help) {
@@ -20,13 +21,15 @@ workflow {
     if (warning) {
         log.warn(warning)
     }
+    checkEnvironment(params)
+    workflow.onComplete { sayWhyStopped() }
     def training = params.workflow == 'train'
     def library = libraryDigests()
 
     // what the run is asked for, refused before any other task
     def (set_request, set_files, engine_profile) = modelSetRequest(params, workflow.manifest.version)
     def (sheet_request, sheet) = samplesheetRequest(params, launchDir)
-    def schema = file("${projectDir}/assets/${training ? 'schema_train' : 'schema_input'}.json")
+    def schema = file("${projectDir}/assets/${training ? 'schema_train' : 'schema_input'}.json", glob: false)
     CHECK_MODEL_SET(set_request, set_files, engine_profile, library.CHECK_MODEL_SET)
     CHECK_SAMPLESHEET(sheet_request, sheet, schema, library.CHECK_SAMPLESHEET)
     model_set = CHECK_MODEL_SET.out.model_set.map { json -> readJson(json) }

@@ -133,8 +133,7 @@ def test_a_change_in_the_library_reruns_its_processes(
 ) -> None:
     """Stubs have the inputs of the tasks, the digest among them, and take no time."""
     library = copied_project / "src" / "virnucpro"
-    environment = {"PYTHONPATH": str(copied_project / "src")}
-    pipeline = Pipeline(tmp_path, model_set, copied_project, environment)
+    pipeline = Pipeline(tmp_path, model_set, copied_project)
     options = ["--input", write_sheet(tmp_path, ROWS[2:])]
 
     def rerun() -> set[str]:
@@ -161,13 +160,22 @@ def test_a_change_in_the_library_reruns_its_processes(
     assert run.status == 0, run.output
 
 
-def test_an_installed_library_of_another_version_is_refused(
+def test_an_image_with_a_library_of_another_version_is_refused(
     copied_project: Path, tmp_path: Path, model_set: Path
 ) -> None:
     with (copied_project / "src" / "virnucpro" / "task.py").open("a") as text:
         text.write("# newer than the installed one\n")
-    run = Pipeline(tmp_path, model_set, copied_project).run(
-        "--input", write_sheet(tmp_path, ROWS[2:])
+    # an engine whose image has the library of this checkout
+    engine = tmp_path / "bin" / "docker"
+    engine.parent.mkdir()
+    engine.write_text(
+        "#!/bin/bash\n[ $1 = run ] || exit 0\nwhile [ $1 != /bin/bash ]; do shift; done\n"
+        f'PYTHONPATH={PROJECT}/src exec "$@"\n'
+    )
+    engine.chmod(0o755)
+    run = Pipeline(tmp_path, model_set, copied_project, config=None).run(
+        *["--input", write_sheet(tmp_path, ROWS[2:]), "-profile", "docker"],
+        PATH=f"{engine.parent}:{os.environ['PATH']}",
     )
     assert run.status == 1
     assert "has another version of virnucpro: rebuild it" in run.output

@@ -112,21 +112,6 @@ def test_a_failing_download_of_nextflow_is_reported(programs: Bin, tmp_path: Pat
     assert "Maven could not get Nextflow" in done.stdout.splitlines()[-1]
 
 
-def test_lint_without_a_jdk_reports_that_it_is_skipped(programs: Bin, tmp_path: Path) -> None:
-    jars = TOOLS / "nextflow" / ".runtime" / "lib"
-    if not jars.exists():
-        pytest.skip("this machine has its own Nextflow, whose lint needs no patch")
-    runtime = tmp_path / "rt"
-    runtime.mkdir()
-    (runtime / "lib").symlink_to(jars)
-    (runtime / "ok").touch()
-    bundled = TOOLS / "nextflow" / "nextflow"
-    done = programs.run(TOOLS / "lint_nextflow.sh", bundled, NXF_RUNTIME=str(runtime))
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 1
-    assert done.stdout.startswith("nextflow lint: skipped, there is no javac")
-
-
 def test_setup_is_repeated_only_after_a_change_of_the_lock(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "containers/gpu/requirements.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ def libraryPackages() {
 // Process name -> 'package,package:sha256' over its modules, as virnucpro.task.library_digest
 // computes it.
 def libraryDigests() {
-    def root = file("${projectDir}/src/virnucpro")
+    def root = file("${projectDir}/src/virnucpro", glob: false)
     return libraryPackages().collectEntries { name, packages ->
         def modules = root.listFiles().findAll { f -> f.name.endsWith('.py') }
         packages.each { p -> modules += root.resolve(p).listFiles().findAll { f -> f.name ==~ /.*\.(py|json)/ } }

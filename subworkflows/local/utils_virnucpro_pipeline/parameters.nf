@@ -2,7 +2,7 @@
 
 // Returns parameter name -> its schema, in the order of the file; each with the name of its group.
 def schemaParameters() {
-    def schema = new groovy.json.JsonSlurper().parse(file("${projectDir}/nextflow_schema.json"))
+    def schema = new groovy.json.JsonSlurper().parse(file("${projectDir}/nextflow_schema.json", glob: false))
     def parameters = [:]
     schema['$defs'].values().each { group ->
         group.properties.each { name, rule ->

@@ -5,8 +5,8 @@
 def startLine(samples, set, values, version) {
     def about = "model set ${set.model_set} (${set.model_set_digest[0..11]}), chunks of ${set.chunk_bp} bp, frames ${set.frame_rule}"
     return values.workflow == 'train'
-        ? "virnucpro-nf ${version}: training ${values.set_name} on ${samples.size()} genomes, encoders of ${about}"
-        : "virnucpro-nf ${version}: ${samples.size()} samples, ${about}, scores ${set.calibration ? '' : 'not '}calibrated"
+        ? "virnucpro-nf ${version}: training ${values.set_name} on ${counted(samples, 'genome')}, encoders of ${about}"
+        : "virnucpro-nf ${version}: ${counted(samples, 'sample')}, ${about}, scores ${set.calibration ? '' : 'not '}calibrated"
 }
 
 // Writes <outdir>/summary.tsv and prints it; stops with an error when a sample has no summary.
@@ -19,13 +19,36 @@ def publishSummary(samples, summaries, model, outdir) {
         def columns = [samples[0].columns.keySet().collect { name -> name in own_columns ? "sheet_${name}".toString() : name }] + done.collect { s -> s.columns.values() as List }
         def models = [own_columns.takeRight(2)] + done.collect { [model.model_set.replaceAll(/\s/, ' '), model.model_set_digest] }
         def rows = [counts, models, columns].transpose().collect { parts -> parts.flatten().join('\t') }
-        writeAtomically(file("${outdir}/summary.tsv"), rows.join('\n') + '\n')
+        writeAtomically(file("${outdir}/summary.tsv", glob: false), rows.join('\n') + '\n')
         println(aligned([counts, columns].transpose().collect { parts -> parts.flatten() }))
     }
     def failed = samples.findAll { s -> !tables[s.id] }
     if (failed) {
-        error("${failed.size()} of ${samples.size()} samples have no result: ${failed.collect { s -> s.id }.join(', ')}. The reason of each is above, and in the .command.err of its last task.")
+        def text = "${failed.size()} of ${counted(samples, 'sample')} ${failed.size() == 1 ? 'has' : 'have'} no result: ${failed.collect { s -> s.id }.join(', ')}. The reason of each is above, and in the .command.err of its last task."
+        if (nextflow.Global.session.fault) {
+            log.error(text) // Nextflow is stopping already, and would show the trace of a second error
+        }
+        else {
+            error(text)
+        }
     }
+}
+
+// Says what Nextflow does not of a run that ended early: free space, or how to go on.
+def sayWhyStopped() {
+    def done = workflow.stats.succeedCount + workflow.stats.cachedCount
+    if (workflow.errorMessage ==~ /SIG[A-Z]+/) {
+        log.info("Stopped by ${workflow.errorMessage}. Done and kept in ${workflow.workDir}: ${done} ${done == 1 ? 'task' : 'tasks'}. To go on: the same command with -resume")
+    }
+    else if (workflow.errorReport?.startsWith('Error executing process')) {
+        def free = java.nio.file.Files.getFileStore(workflow.workDir).usableSpace.intdiv(1000000)
+        log.info("Free space on the disk of ${workflow.workDir}: ${free} MB. When the cause is fixed, go on with -resume")
+    }
+}
+
+// Returns "1 sample", "2 samples".
+def counted(items, word) {
+    return "${items.size()} ${word}${items.size() == 1 ? '' : 's'}"
 }
 
 // Writes a text file, complete or not at all.
