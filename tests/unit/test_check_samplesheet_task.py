@@ -168,9 +168,7 @@ def test_training_takes_a_sheet() -> None:
 
 
 def test_only_line_ends_end_a_row_and_notes_stay_in_theirs(tmp_path: Path) -> None:
-    text = (
-        'sample,input,note\r\nb,\xa0a.fa\u200b,see\u2028c\x0bd\r\ne,b.fa,"one\ntwo\tthree\x1b"\r\n'
-    )
+    text = 'sample,input,note\r\nb,\xa0a.fa\u200b,see\u2028c\x0bd\r\ne,b.fa,"one\ntwo\tthree  four\x1b"\r\n'
     b, e = samples_of(tmp_path, text)
     assert (b.files, e.files) == (["/data/a.fa"], ["/data/b.fa"])
-    assert (b.columns["note"], e.columns["note"]) == ("see c d", "one two three ")
+    assert (b.columns["note"], e.columns["note"]) == ("see c d", "one two three  four ")

@@ -23,7 +23,7 @@ COLUMNS = ("sample", "input", "input_2")
 RESERVED_NAMES = ("summary.tsv", "pipeline_info", "versions.yml")  # beside the samples' folders
 MATES_COLUMN = re.compile(r"(input|fastq|mates?|reads?|r)_?-?2", re.IGNORECASE)
 COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
-CONTROL = re.compile(r"[\s\x00-\x1f\x7f]+")
+BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")  # that a reader of summary.tsv may split at
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 SEQUENCES = re.compile(r"\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$", re.IGNORECASE)
 
@@ -109,7 +109,7 @@ def _add_columns(sample: SheetSample, cells: Mapping[str, str]) -> None:
     """Put the cells of several rows of a sample side by side, each value once."""
     for name, cell in cells.items():
         values = [value for value in sample.columns.get(name, "").split(";") if value]
-        cell = CONTROL.sub(" ", cell)  # a row of summary.tsv stays one row
+        cell = BREAKS.sub(" ", cell)
         sample.columns[name] = ";".join(values if cell in ("", *values) else [*values, cell])
 
 
