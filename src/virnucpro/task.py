@@ -1,9 +1,12 @@
 """What every pipeline task does besides its work: check its library, report errors and versions."""
 
 import argparse
+import errno
 import hashlib
 import logging
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -11,8 +14,15 @@ from pathlib import Path
 
 from virnucpro.errors import InputError
 
+# Exit statuses of a task; docs/reliability.md has all of them. 1 is a fault of ours, with its trace.
 EXIT_INPUT = 2
-EXIT_LIBRARY = 78  # the set-up's fault, not the input's
+EXIT_DISK = 74  # EX_IOERR of sysexits.h
+EXIT_LIBRARY = 78  # EX_CONFIG: the set-up's fault, not the input's
+EXIT_MEMORY = 137  # as when the kernel kills for memory: the pipeline tries again with more
+
+DISK_FULL = {errno.ENOSPC: "No space left", errno.EDQUOT: "The disk quota is used up"}
+# What torch says when the CPU's memory runs out, in a RuntimeError
+NO_CPU_MEMORY = ("DefaultCPUAllocator", "can't allocate memory")
 
 
 def library_digest(packages: Sequence[str]) -> str:
@@ -77,7 +87,8 @@ def run_task(
     """Check the library, run the task, write versions.yml; return the exit status.
 
     Args:
-        main: does the work; an InputError from it becomes one line on stderr and exit status 2.
+        main: does the work. An InputError from it becomes one line on stderr and exit status 2; so do
+            a full disk (74) and a lack of memory (137).
         args: what task_parser parsed.
         versions: distributions to name in versions.yml.
     """
@@ -89,9 +100,36 @@ def run_task(
             check_library(args.library)
         status = EXIT_INPUT
         main(args)
+        if args.process:
+            write_versions(Path("versions.yml"), args.process, versions)
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return status
-    if args.process:
-        write_versions(Path("versions.yml"), args.process, versions)
+    except (OSError, MemoryError, RuntimeError, subprocess.CalledProcessError) as error:
+        resource = _missing_resource(error)
+        if resource is None:
+            raise
+        status, message = resource
+        print(f"{program}: error: {message}", file=sys.stderr)
+        return status
     return 0
+
+
+def _missing_resource(error: BaseException) -> tuple[int, str] | None:
+    """Return the exit status and the message for a full disk or a lack of memory; else None."""
+    number = getattr(error, "errno", None)
+    is_sort = isinstance(error, subprocess.CalledProcessError) and error.returncode > 0
+    if number in DISK_FULL or is_sort:
+        folder = Path(getattr(error, "filename", None) or Path.cwd() / "file").parent
+        free_mb = shutil.disk_usage(folder).free // 10**6
+        cause = "sort failed (see above)" if number is None else DISK_FULL[number]
+        return EXIT_DISK, (
+            f"{cause} in {folder} ({free_mb} MB free). Make room, or put the work folder on "
+            "another disk (-work-dir), and run again with -resume."
+        )
+    reason = (str(error).splitlines() or ["MemoryError"])[0]
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return EXIT_MEMORY, f"not enough memory ({reason})."
+    if any(words in reason for words in NO_CPU_MEMORY):
+        return EXIT_MEMORY, f"not enough memory ({reason})."
+    return None

@@ -169,3 +169,35 @@ def test_an_executable_runs_by_its_name(tmp_path):
     (tmp_path / "a.fa").write_text("ssc")
     done = subprocess.run([*command, library], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("vnp_split: error: a.fa: is neither")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (OSError(28, "No space left on device", "/tmp/x"), 74, "No space left in /tmp ("),
+        (OSError(28, "Can't write data (file write failed)"), 74, "No space left in "),
+        (OSError(122, "Disk quota exceeded"), 74, "The disk quota is used up in "),
+        (subprocess.CalledProcessError(2, ["sort"]), 74, "sort failed (see above) in "),
+        (MemoryError(), 137, "not enough memory (MemoryError)."),
+        (OSError(12, "Cannot allocate memory"), 137, "not enough memory ("),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8\nC++"), 137,
+         "not enough memory ("),
+    ],
+)  # fmt: skip
+def test_a_full_disk_or_memory_is_one_line_with_its_own_exit_status(error, status, words, capsys):
+    def work(_args):
+        raise error
+
+    assert run_task(work, task_parser(None).parse_args([])) == status
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), FileNotFoundError(2, "no"), KeyError(1)])
+def test_a_fault_of_ours_keeps_its_trace(error):
+    def work(_args):
+        raise error
+
+    with pytest.raises(type(error)):
+        run_task(work, task_parser(None).parse_args([]))
