@@ -14,7 +14,7 @@ from pathlib import Path
 
 from virnucpro.errors import InputError
 
-# Exit statuses of a task; docs/reliability.md has all of them. 1 is a fault of ours, with its trace.
+# Exit statuses of a task, all of them in docs/reliability.md. 1 is a fault of ours, with a trace.
 EXIT_INPUT = 2
 EXIT_DISK = 74  # EX_IOERR of sysexits.h
 EXIT_LIBRARY = 78  # EX_CONFIG: the set-up's fault, not the input's
@@ -87,8 +87,8 @@ def run_task(
     """Check the library, run the task, write versions.yml; return the exit status.
 
     Args:
-        main: does the work. An InputError from it becomes one line on stderr and exit status 2; so do
-            a full disk (74) and a lack of memory (137).
+        main: does the work. An InputError from it becomes one line on stderr and exit status 2;
+            so do a full disk (74) and a lack of memory (137).
         args: what task_parser parsed.
         versions: distributions to name in versions.yml.
     """
