@@ -78,6 +78,9 @@ REFUSED: list[tuple[str | bytes, list[str]]] = [
         "row 2 (t): fastq_1 and fasta mean the same", "row 3 (u): fasta has no second mates",
         "row 4 (v): the column input or fastq_1 or fasta is empty",
     ]),
+    ("sample,input,input_2\ns,x/A_R2_001.fq.gz,x/A_R1_001.fq.gz\nt,A.1.fastq,A.2.fastq\n", [
+        "row 1 (s): x/A_R2_001.fq.gz is called like second mates and x/A_R1_001.fq.gz like first ones",
+    ]),
     ("sample,fastq_1\ns,\n", ["row 1 (s): the column fastq_1 is empty"]),
     ("sample,input,more\ns,r1.fq,r2.fq\nt,a.fa,see r2.fq\n", ["column more: names sequence files (r2.fq), but is not read"]),
     ("sample,input\ns,dir\nt,~/x.fa\n", [
@@ -107,6 +110,7 @@ def test_all_faulty_rows_of_a_sheet_are_reported_at_once(
         samples_of(tmp_path, text)
     assert str(caught.value).startswith("--input s.csv: ") or str(caught.value).startswith("--input s.csv:\n")  # fmt: skip
     assert [word for word in words if word not in str(caught.value)] == [], caught.value
+    assert "row 2 (t): A.1.fastq is called" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 SEQUENCES = re.compile(r"\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$", re.IGNORECASE)
 COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
 MATE_WORDS = (("1", "2"), ("forward", "reverse"), ("fwd", "rev"))  # in names of files
+SECOND = dict(MATE_WORDS)
 GLOB_TOKEN = re.compile(r"\\.|\*+|\?|\[[^\]]+\]|\{[^{}]*\}|.", re.DOTALL)
-FIRST_MATES = re.compile(
-    r"(?P<before>.*[._-]R?)(?P<mate>1|forward|fwd)(?P<after>[._-](?:[^/]*\.)?(?:fq|fastq)(?:\.\w+)?)",
+FIRST_MATES = re.compile(  # the name of their file
+    r"(?P<before>.*(?P<kind>[._-]R?))(?P<mate>1|forward|fwd)(?P<after>[._-](?:[^/]*\.)?(?:fq|fastq)(?:\.\w+)?)",
     re.IGNORECASE,
 )
 
@@ -58,24 +59,31 @@ def unpaired_warning(glob: str, paths: Sequence[str]) -> str:
     others = {path for _, files in pair_files(glob, paths)[0] for path in files if not files[1:]}
     found = []
     for path in sorted(others):
-        match = FIRST_MATES.fullmatch(path)
-        if not match:
-            continue
-        words = next(words for words in MATE_WORDS if words[0] == match["mate"].lower())
-        second = match["before"] + words[1] + match["after"]
+        second = second_mates(path)
         if second in others:
-            kind = re.search(r"[._-]R?$", match["before"], re.IGNORECASE)
-            advice = f"*{kind[0] if kind else ''}{{{','.join(words)}}}{match['after']}"
-            found.append((PurePosixPath(path).name, PurePosixPath(second).name, advice))
+            found.append((path, second))
     if not found:
         return ""
-    first, second, advice = found[0]
+    first, second = (PurePosixPath(path).name for path in found[0])
     more = f" ({len(found) - 1} more such pairs)" if found[1:] else ""
-    folder = glob[: glob.rfind("/") + 1]
+    advice = glob[: glob.rfind("/") + 1] + _glob_of_pair(found[0][0])
     return (
         f"{first} and {second} look like mates, but become two samples{more}. To pair them: "
-        f"--input {shlex.quote(folder + advice)}, or a samplesheet with the column input_2"
+        f"--input {shlex.quote(advice)}, or a samplesheet with the column input_2"
     )
+
+
+def second_mates(path: str) -> str:
+    """Return what the file of second mates beside one of first mates is called; "" for others."""
+    match = FIRST_MATES.fullmatch(path)
+    return match["before"] + SECOND[match["mate"].lower()] + match["after"] if match else ""
+
+
+def _glob_of_pair(path: str) -> str:
+    match = FIRST_MATES.fullmatch(path)
+    assert match
+    mates = f"{{{match['mate']},{SECOND[match['mate'].lower()]}}}"
+    return f"*{match['kind']}{mates}{match['after']}"
 
 
 def _pattern(glob: str) -> tuple[re.Pattern[str] | None, tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from virnucpro.errors import InputError
 from virnucpro.input_checks.file_columns import SYNONYMS, check_columns, file_cells, unread_columns
-from virnucpro.input_checks.file_pairs import pair_files, stem
+from virnucpro.input_checks.file_pairs import pair_files, second_mates, stem
 from virnucpro.input_checks.sheet import (
     InputRequest,
     Sheet,
@@ -110,6 +110,11 @@ def _samples_of_sheet(
             else:
                 real_paths[sample.id].add(real_path)
             sample.files.append(path)
+        if row["input_2"] and second_mates(row["input_2"]) == row["input"]:
+            faults.append(
+                f"{where}{row['input']} is called like second mates and {row['input_2']} like "
+                "first ones: exchange them"
+            )
         sample.ends += _ends(request, files)
         _add_columns(sample, {name: row[name] for name in row if name not in ("sample", *SYNONYMS)})
     return list(samples.values()), faults
