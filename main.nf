@@ -34,6 +34,7 @@ workflow {
     CHECK_SAMPLESHEET(sheet_request, sheet, schema, library.CHECK_SAMPLESHEET)
     model_set = CHECK_MODEL_SET.out.model_set.map { json -> readJson(json) }
     samples = CHECK_SAMPLESHEET.out.samples.map { json -> reachable(readJson(json)) }
+    CHECK_SAMPLESHEET.out.warning.subscribe { path -> log.warn(path.text) }
     // wrapped, since combine takes lists apart
     checked = samples.map { all -> [all] }.combine(model_set)
     checked.subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Check --input, before any other task: a samplesheet, a training sheet, or files.
 
-Reads the pipeline's request, JSON, from stdin. Writes samples.json and, for training, genomes.tsv;
-or an error with everything that is wrong.
+Reads the pipeline's request, JSON, from stdin. Writes samples.json, for training genomes.tsv, and
+warning.txt if there is one; or an error with everything that is wrong.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from virnucpro.files import write_json, write_text
 from virnucpro.input_checks.check_samplesheet_task import check_input
+from virnucpro.input_checks.file_pairs import unpaired_warning
 from virnucpro.input_checks.sheet import InputRequest
 from virnucpro.task import run_task, task_parser
 
@@ -23,6 +24,8 @@ def check(args: argparse.Namespace) -> None:
     write_json(Path("samples.json"), samples)
     if genomes is not None:
         write_text(Path("genomes.tsv"), genomes)
+    elif warning := unpaired_warning(request.input, request.matches):
+        write_text(Path("warning.txt"), warning)
 
 
 def main(argv: list[str] | None = None) -> int:

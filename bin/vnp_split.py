@@ -16,9 +16,9 @@ from virnucpro.task import run_task, task_parser
 
 def split(args: argparse.Namespace) -> None:
     """Split the sample that the arguments name."""
-    mates = [f"/{end}" if end in "12" else "" for end in args.ends]
     sources = [
-        InputFile(path, mate, args.rna) for path, mate in zip(args.inputs, mates, strict=True)
+        InputFile(path, f"/{end}" if end in "12" else "", args.rna, interleaved=end == "i")
+        for path, end in zip(args.inputs, args.ends, strict=True)
     ]
     counts = split_sample(args.sample, sources, args.chunk_length, args.shard_tokens, Path())
     logging.getLogger("vnp_split").info(
@@ -32,7 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sample", required=True)
     parser.add_argument("--inputs", required=True, nargs="+", type=Path, help="in sheet order")
     parser.add_argument(
-        "--ends", required=True, help="a letter for each input: 0 single, 1 first mate, 2 second"
+        "--ends",
+        required=True,
+        help="a letter for each input: 0 single, 1 first mates, 2 second mates, i interleaved",
     )
     parser.add_argument("--chunk-length", required=True, type=int, metavar="BP")
     parser.add_argument("--rna", action="store_true", help="read U as T")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pysam
-from conftest import PROJECT, Pipeline
+from conftest import PROJECT, Pipeline, Run
 from probe import ask
 
 DEMO = PROJECT / "assets" / "demo"
@@ -193,3 +193,50 @@ def test_paths_resolve_beside_the_sheet_then_in_the_launch_folder(pipeline: Pipe
     assert run.status == 0, run.output
     assert b"\nbeside\t" in run.table("one", "sequences.tsv")
     assert b"\nlaunch\t" in run.table("two", "sequences.tsv")
+
+
+def reads(*names: str) -> str:
+    return "".join(f"@{name}\n{OPEN_FRAME}\n+\n{'I' * len(OPEN_FRAME)}\n" for name in names)
+
+
+def ids(run: Run, sample: str) -> list[str]:
+    rows = run.table(sample, "sequences.tsv").decode().splitlines()[1:]
+    return [row.split("\t")[0] for row in rows]
+
+
+def test_a_glob_pairs_files_and_mates_are_compared(pipeline: Pipeline) -> None:
+    (pipeline.folder / "in").mkdir()
+    for name, text in [
+        ("A_R1", reads("p 1:N:0:A", "q 1:N:0:A")), ("A_R2", reads("p 2:N:0:A", "q 2:N:0:A")),
+        ("B_R1", reads("p", "q")), ("B_R2", reads("p", "x")),
+    ]:  # fmt: skip
+        (pipeline.folder / "in" / f"{name}.fq").write_text(text)
+    run = pipeline.run("--input", "in/*_R{1,2}.fq")
+    assert run.status == 1
+    assert ids(run, "A") == ["p/1", "q/1", "p/2", "q/2"]
+    words = "Sample B: vnp_split: error: B_R1.fq and B_R2.fq, record 2 of each: q and x are not"
+    assert words in run.output
+    assert "look like mates" not in run.output
+    run = pipeline.run("--input", "in/A*.fq", "-stub-run")
+    assert run.status == 0, run.output
+    assert (
+        "WARN: A_R1.fq and A_R2.fq look like mates, but become two samples. To pair" in run.output
+    )
+    assert "--input 'in/*_R{1,2}.fq', or a samplesheet" in run.output
+    (pipeline.folder / "in" / "A_R2.fq").unlink()
+    run = pipeline.run("--input", "in/*_R{1,2}.fq")
+    assert (run.status, run.started()) == (1, {"CHECK_MODEL_SET", "CHECK_SAMPLESHEET"})
+    assert "\n  A_R1.fq: there is no A_R2.fq, its mate, beside it." in run.output
+
+
+def test_interleaved_reads_of_a_sheet_as_in_nf_core(pipeline: Pipeline) -> None:
+    (pipeline.folder / "both.fq").write_text(reads("p", "p", "q/1", "q/2"))
+    (pipeline.folder / "odd.fq").write_text(reads("p", "p", "q"))
+    (pipeline.folder / "s.csv").write_text(
+        "sample,fastq_1,fastq_2,fasta,lane\nboth,both.fq,,,1\nodd,,,odd.fq,2\n"
+    )
+    run = pipeline.run("--input", "s.csv", "--interleaved")
+    assert run.status == 1
+    assert ids(run, "both") == ["p/1", "p/2", "q/1", "q/2"]
+    assert "Sample odd: vnp_split: error: odd.fq: 3 reads, of which the last (q) has" in run.output
+    assert (run.outdir / "summary.tsv").read_text().splitlines()[0].endswith("_digest\tlane")

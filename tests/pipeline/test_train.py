@@ -103,12 +103,14 @@ def test_options_of_the_other_workflow_are_refused(tmp_path: Path) -> None:
     """test_parameters.py gives some of them to a run."""
     lines = {
         "predict": "nextflow run . --input x.fa --trainer original --seed 3",
-        "train": "nextflow run . --workflow train --input x.csv --viral-prior 0.1 --seed 3",
+        "train": "nextflow run . --workflow train --input x.csv --viral-prior 0.1 --interleaved --seed 3",
     }
     asked = [{"workflow": name, "command_line": line} for name, line in lines.items()]
     predict, train = (set(answer["faults"]) for answer in ask(tmp_path, asked))
     assert predict == {f"--{o} is for --workflow train: omit it" for o in ("trainer", "seed")}
-    assert train == {"--viral_prior is for --workflow predict: omit it"}
+    assert train == {
+        f"--{o} is for --workflow predict: omit it" for o in ("viral_prior", "interleaved")
+    }
 
 
 def test_a_genome_that_cannot_be_read_stops_the_training(launch: Pipeline, trained: Run) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from virnucpro.errors import InputError
+from virnucpro.input_checks.file_columns import unread_columns
+from virnucpro.input_checks.file_pairs import unpaired_warning
 from virnucpro.input_checks.genomes_sheet import check_genomes, genomes_table
 from virnucpro.input_checks.samples_sheet import check_samples
-from virnucpro.input_checks.sheet import InputRequest, SheetSample
+from virnucpro.input_checks.sheet import InputRequest, Sheet, SheetSample
 from virnucpro.training.genomes import Genome, read_genomes
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -70,7 +72,17 @@ REFUSED: list[tuple[str | bytes, list[str]]] = [
     ]),
     ("sample,input\n", ["the sheet has no rows"]),
     ("", ["this one has no sample and no input: "]),
-    ("sample,fastq_1\ns,x.fq\n", ["this one has no input: sample, fastq_1"]),
+    ("sample,reads_1\ns,x.fq\n", ["this one has no input: sample, reads_1"]),
+    ("sample,input,fastq_1,fastq_2,fasta\ns,a.fa,r1.fq,r2.fq,\nt,,r1.fq,,b.fa\nu,,,r2.fq,a.fa\nv,,,r2.fq,\n", [
+        "row 1 (s): input and fastq_1 mean the same: fill one of them",
+        "row 2 (t): fastq_1 and fasta mean the same", "row 3 (u): fasta has no second mates",
+        "row 4 (v): the column input or fastq_1 or fasta is empty",
+    ]),
+    ("sample,input,input_2\ns,x/A_R2_001.fq.gz,x/A_R1_001.fq.gz\nt,A.1.fastq,A.2.fastq\n", [
+        "row 1 (s): x/A_R2_001.fq.gz is called like second mates and x/A_R1_001.fq.gz like first ones",
+    ]),
+    ("sample,fastq_1\ns,\n", ["row 1 (s): the column fastq_1 is empty"]),
+    ("sample,input,more\ns,r1.fq,r2.fq\nt,a.fa,see r2.fq\n", ["column more: names sequence files (r2.fq), but is not read"]),
     ("sample,input\ns,dir\nt,~/x.fa\n", [
         "row 1 (s): dir is a folder", "row 2 (t): ~/x.fa: only a shell expands '~'. Write the path in full",
     ]),
@@ -98,6 +110,7 @@ def test_all_faulty_rows_of_a_sheet_are_reported_at_once(
         samples_of(tmp_path, text)
     assert str(caught.value).startswith("--input s.csv: ") or str(caught.value).startswith("--input s.csv:\n")  # fmt: skip
     assert [word for word in words if word not in str(caught.value)] == [], caught.value
+    assert "row 2 (t): A.1.fastq is called" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +185,108 @@ def test_only_line_ends_end_a_row_and_notes_stay_in_theirs(tmp_path: Path) -> No
     b, e = samples_of(tmp_path, text)
     assert (b.files, e.files) == (["/data/a.fa"], ["/data/b.fa"])
     assert (b.columns["note"], e.columns["note"]) == ("see c d", "one two three  four ")
+
+
+def test_sheets_of_nf_core_are_taken_as_they_are(tmp_path: Path) -> None:
+    text = (
+        "sample,run_accession,instrument_platform,fastq_1,fastq_2,fasta\n"
+        "lake,E1,ILLUMINA,r1.fq,r2.fq,\nlake,E2,ILLUMINA,b.fa,,\nsea,E3,NANOPORE,,,a.fa\n"
+    )
+    assert [astuple(sample) for sample in samples_of(tmp_path, text)] == [
+        ("lake", ["/data/r1.fq", "/data/r2.fq", "/data/b.fa"], "120",
+         {"run_accession": "E1;E2", "instrument_platform": "ILLUMINA"}),
+        ("sea", ["/data/a.fa"], "0", {"run_accession": "E3", "instrument_platform": "NANOPORE"}),
+    ]  # fmt: skip
+    mixed = samples_of(tmp_path, "sample,input,fasta,fastq_2\ns,r1.fq,,r2.fq\nt,,a.fa,\n")
+    assert [(s.files, s.ends, s.columns) for s in mixed] == [
+        (["/data/r1.fq", "/data/r2.fq"], "12", {}), (["/data/a.fa"], "0", {}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [
+    "R2", "r_2", "read2", "Reads 2", "input 2", "Input_2", "INPUT-2", "fastq2", "FASTQ_2", "fastq.r2",
+    "mate_2", "mates", "Reverse", "reverse_reads", "R2_fastq", "short_reads_2", "second mate", "fasta_2",
+    "file2", "right_reads", "fastq_rev", "path_r2", "in2", "pair2", "2",
+])  # fmt: skip
+def test_a_column_whose_name_means_mates_is_refused(name: str) -> None:
+    sheet = Sheet(["sample", "input", name], [{"sample": "s", "input": "x", name: "y"}], [])
+    words = f"column {name}: the column of second mates must be input_2"
+    assert unread_columns(sheet, InputRequest("s.csv")) == [words]
+
+
+@pytest.mark.parametrize("name", [
+    "site", "group", "strandedness", "reverse_primer", "revision", "rev", "read_length", "depth_2", "pair",
+    "replicate2", "paired", "run_accession", "fastq_md5", "second", "input_2", "fastq_1", "fastq_2", "fasta",
+])  # fmt: skip
+def test_other_columns_are_not(name: str) -> None:
+    sheet = Sheet(["sample", "input", name], [{"sample": "s", "input": "x", name: "y"}], [])
+    addresses = InputRequest("s.csv", paths={"y": "https://x/y.fq"})  # of where a file comes from
+    assert unread_columns(sheet, addresses) == []
+
+
+PAIRS: list[tuple[str, list[str], list[tuple[str, str]]]] = [  # glob, files, (sample, ends)
+    ("reads/*_R{1,2}.fastq.gz", ["A_R1.fastq.gz", "A_R2.fastq.gz", "B_R1.fastq.gz", "B_R2.fastq.gz"],
+     [("A", "12"), ("B", "12")]),
+    ("*_{1,2}.fq.gz", ["x.1_1.fq.gz", "x.1_2.fq.gz"], [("x.1", "12")]),
+    ("*{1,2}.fq", ["SRR2_1.fq", "SRR2_2.fq"], [("SRR2", "12")]),
+    ("*{R1,R2}*.f*q", ["S1_L002_R1_001.fastq", "S1_L002_R2_001.fastq"], [("S1_L002", "12")]),
+    ("*_{R1_001,R2_001}.fq", ["a_R1_001.fq", "a_R2_001.fq"], [("a", "12")]),
+    ("*_[12]{.fq,.fastq}", ["a_1.fq", "a_2.fq", "b_1.fastq", "b_2.fastq"], [("a", "12"), ("b", "12")]),
+    ("R{2,1}_?.fa", ["R1_a.fa", "R2_a.fa"], [("a", "12")]),
+    ("*.{fwd,rev}.fq", ["a.fwd.fq", "a.rev.fq"], [("a", "12")]),
+    ("lake_[!x]_R{1,2}.fq", ["lake_a_R1.fq", "lake_a_R2.fq"], [("lake_a", "12")]),
+    ("{S1,S2}.fq", ["S1.fq", "S2.fq"], [("S1", "0"), ("S2", "0")]),
+    ("*.{fa,fq}", ["a_R1.fq", "a_R2.fq"], [("a_R1", "0"), ("a_R2", "0")]),
+    ("x_{1,2}.fq", ["x_{1,2}.fq"], [("x__1_2_", "0")]),  # the name of a file
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("glob, names, expected", PAIRS)
+def test_a_glob_for_both_mates_makes_pairs(
+    glob: str, names: list[str], expected: list[tuple[str, str]]
+) -> None:
+    paths = [f"/data/{name}" for name in names]
+    samples = check_samples(InputRequest(glob, paths), None, SAMPLES)
+    assert [(sample.id, sample.ends) for sample in samples] == expected
+    assert [path for sample in samples for path in sample.files] == paths
+
+
+@pytest.mark.parametrize("names, links, words", [
+    (["A_R1.fq", "B_R1.fq", "B_R2.fq"], {}, "A_R1.fq: there is no A_R2.fq, its mate, beside it. Add it, or"),
+    (["A_R2.fq"], {}, "A_R2.fq: there is no A_R1.fq, its mate"),
+    (["x/A_R1.fq", "y/A_R2.fq"], {}, "A_R2.fq: there is no A_R1.fq"),
+    (["x/A_R1.fq", "x/A_R2.fq", "y/A_R1.fq", "y/A_R2.fq"], {}, "more than one file would be the sample 'a'"),
+    (["A_R1.fq", "A_R2.fq"], {"A_R2.fq": "/data/A_R1.fq"}, "A_R1.fq and its mate are the same file"),
+])  # fmt: skip
+def test_a_pair_of_files_that_is_none_is_refused(
+    names: list[str], links: dict[str, str], words: str
+) -> None:
+    real_paths = {f"/data/{name}": links.get(name, f"/data/{name}") for name in names}
+    with pytest.raises(InputError) as caught:
+        check_samples(
+            InputRequest("**_R{1,2}.fq", list(real_paths), real_paths=real_paths), None, SAMPLES
+        )
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("glob, names, words", [
+    ("in/*.fastq.gz", ["A_R1.fastq.gz", "A_R2.fastq.gz", "B_R1.fastq.gz", "B_R2.fastq.gz"],
+     "A_R1.fastq.gz and A_R2.fastq.gz look like mates, but become two samples (1 more such pairs). To pair "
+     "them: --input 'in/*_R{1,2}.fastq.gz', or"),
+    ("*", ["s_1_R1_001.fq", "s_1_R2_001.fq"], "--input '*_R{1,2}_001.fq', or"),
+    ("*", ["x_1.fq", "x_2.fq"], "--input '*_{1,2}.fq', or"),
+    ("*", ["x.forward.fq", "x.reverse.fq"], "--input '*.{forward,reverse}.fq', or"),
+    ("*_R{1,2}.fq", ["x_R1.fq", "x_R2.fq"], ""),
+    ("*", ["x_R1.fq", "y_R2.fq"], ""), ("*", ["s_1_R1.fq", "s_2_R1.fq"], ""),
+    ("*", ["lake_1.fa", "lake_2.fa"], ""),  # contigs of two samples
+])  # fmt: skip
+def test_mates_that_become_two_samples_are_named(glob: str, names: list[str], words: str) -> None:
+    warning = unpaired_warning(glob, [f"/data/{name}" for name in names])
+    assert words in warning and bool(words) == bool(warning)
+
+
+def test_interleaved_files_have_no_mates_in_another(tmp_path: Path) -> None:
+    both = samples_of(tmp_path, "sample,input\ns,a.fa\ns,b.fa\n", interleaved=True)
+    assert [sample.ends for sample in both] == ["ii"]
+    with pytest.raises(InputError, match="sample 's': --interleaved is for files that hold both"):
+        samples_of(tmp_path, "sample,input,input_2\ns,r1.fq,r2.fq\n", interleaved=True)

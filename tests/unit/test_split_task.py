@@ -16,14 +16,15 @@ def split(tmp_path):
     """Split FASTA texts, one a file; return (counts, folder)."""
     runs = itertools.count()
 
-    def run(*texts, chunk_bp=500, shard_tokens=0, mates=None):
+    def run(*texts, chunk_bp=500, shard_tokens=0, mates=None, interleaved=False):
         out = tmp_path / f"run{next(runs)}"
         out.mkdir()
         sources = []
         for n, text in enumerate(texts):
             path = tmp_path / f"in{n}.fa"
             path.write_text(text)
-            sources.append(InputFile(path, (mates or [""] * len(texts))[n]))
+            mate = (mates or [""] * len(texts))[n]
+            sources.append(InputFile(path, mate, interleaved=interleaved))
         return split_sample("s", sources, chunk_bp, shard_tokens, out), out
 
     return run
@@ -246,3 +247,86 @@ def test_mates_without_a_counterpart_are_refused(split, first, second):
 def test_each_file_of_mates_is_compared_with_its_own(split):
     texts = [">a\nAC\n", ">b\nAC\n>c\nAC\n", ">b\nAC\n>c\nAC\n", "", ""]
     assert split(*texts, mates=["", "/1", "/2", "/1", "/2"])[0].records == 5
+
+
+def reads(*names: str) -> str:
+    return "".join(f">{name}\nAC\n" for name in names)
+
+
+PAIRED = [  # names in the file of first mates, in that of second ones, ids
+    ("a b", "a b", "a/1 b/1 a/2 b/2"),
+    ("a/1 b/1", "a/2 b/2", "a/1 b/1 a/2 b/2"),
+    ("a/1 b", "a b/2", "a/1 b/1 a/2 b/2"),
+    ("S.1.1 S.2.1", "S.1.2 S.2.2", "S.1.1/1 S.2.1/1 S.1.2/2 S.2.2/2"),  # SRA, fastq-dump -I
+    ("a_R1 a_1", "a_R2 a_1", "a_R1/1 a_1/1 a_R2/2 a_1/2"),
+    ("a_1:N:0:AC b", "a_2:N:0:AC b", "a_1:N:0:AC/1 b/1 a_2:N:0:AC/2 b/2"),
+]
+
+
+@pytest.mark.parametrize("first, second, ids", PAIRED)
+def test_names_of_mates_agree_but_for_the_mate(split, first, second, ids):
+    _, out = split(reads(*first.split()), reads(*second.split()), mates=["/1", "/2"])
+    assert [row[0] for row in rows(out / "s.records.tsv")] == ids.split()
+
+
+@pytest.mark.parametrize("first, second, words", [
+    ("A0 A1", "B0 B1", "in0.fa and in1.fa, record 1 of each: A0 and B0 are not the names of one pair"),
+    ("a b c", "a c b", "record 2 of each: b and c are not the names"),
+    ("a b c", "a b x", "record 3 of each: c and x are not the names"),
+    ("a b", "a b/1", "record 2 of each: b and b/1 are not the names"),
+    ("S.1 S.2 S.3", "S.2 S.3 S.4", "record 2 of each: S.2 and S.3 are not the names"),
+    ("a_1 a_2", "a.2 a.2", "record 1 of each: a_1 and a.2 are not the names"),
+    ("A0 A1", "B0", "record 1 of each: A0 and B0"),  # rather than the number of reads
+    ("a/2 b/2", "a/1 b/1", "in0.fa: its first read, a/2, is a second mate, but the file is given as that of the first ones"),
+    ("a.2", "a.1", "record 1 of each: a.2 and a.1 are second and first mate. Give the file of first"),
+    ("a/1", "a/1", "in1.fa: its first read, a/1, is a first mate, but the file is given as that of the second"),
+])  # fmt: skip
+def test_files_of_other_reads_are_no_mates(split, first, second, words):
+    with pytest.raises(InputError) as refusal:
+        split(reads(*first.split()), reads(*second.split()), mates=["/1", "/2"])
+    assert words in str(refusal.value)
+
+
+def test_illumina_comments_show_exchanged_mates(split):
+    first, second = ">a 1:N:0:AC\nAC\n", "\n>a 2:Y:18:AC\nAC\n"
+    assert split(first, second, mates=["/1", "/2"])[0].records == 2
+    assert split(first, ">a 3:N:0\nAC\n", mates=["/1", "/2"])[0].records == 2  # R2 is a barcode
+    with pytest.raises(InputError, match="in0.fa: its first read, a, is a second mate"):
+        split(second, first, mates=["/1", "/2"])
+    with pytest.raises(InputError, match="in1.fa: its first read, a, is a first mate"):
+        split(first, first, mates=["/1", "/2"])
+
+
+def test_a_damaged_file_of_mates_is_reported_as_that(split):
+    with pytest.raises(InputError, match="in1.fa: is neither FASTA"):
+        split(reads("a"), "ssc", mates=["/1", "/2"])
+
+
+@pytest.mark.parametrize("names, ids", [
+    ("a a b b", "a/1 a/2 b/1 b/2"),
+    ("a/1 a/2 S.1.1 S.1.2", "a/1 a/2 S.1.1/1 S.1.2/2"),
+    ("", ""),
+])  # fmt: skip
+def test_reads_of_an_interleaved_file_alternate(split, names, ids):
+    _, out = split(reads(*names.split()), interleaved=True)
+    assert [row[0] for row in rows(out / "s.records.tsv")] == ids.split()
+    assert split(reads(*names.split()))[0].records == len(ids.split())  # an option, not a guess
+
+
+@pytest.mark.parametrize("names, words", [
+    ("a a b", "in0.fa: 3 reads, of which the last (b) has no mate. Is the file interleaved?"),
+    ("a a b c", "in0.fa, records 3 and 4: b and c are not the first and second read of a pair"),
+    ("a/2 a/1", "records 1 and 2: a/2 and a/1 are not the first and second"),
+    ("a b a b", "records 1 and 2: a and b are not"),
+])  # fmt: skip
+def test_a_file_that_is_not_interleaved_is_refused(split, names, words):
+    with pytest.raises(InputError) as refusal:
+        split(reads(*names.split()), interleaved=True)
+    assert words in str(refusal.value)
+
+
+def test_the_executable_reads_interleaved_files(split_and_translate, tmp_path):
+    (tmp_path / "both.fa").write_text(reads("a", "a"))
+    (tmp_path / "one.fa").write_text(reads("b"))
+    out = split_and_translate(tmp_path / "both.fa", tmp_path / "one.fa", sample="p", ends="i0")
+    assert [name for name, _ in ids_and_names_of(out, "p")] == ["a/1", "a/2", "b"]

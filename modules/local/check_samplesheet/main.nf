@@ -11,6 +11,7 @@ process CHECK_SAMPLESHEET {
     output:
     path 'samples.json', emit: samples
     path 'genomes.tsv', emit: genomes, optional: true
+    path 'warning.txt', emit: warning, optional: true
     path 'versions.yml', topic: versions
 
     script:

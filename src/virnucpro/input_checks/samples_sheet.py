@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from virnucpro.errors import InputError
+from virnucpro.input_checks.file_columns import SYNONYMS, check_columns, file_cells, unread_columns
+from virnucpro.input_checks.file_pairs import pair_files, second_mates, stem
 from virnucpro.input_checks.sheet import (
     InputRequest,
     Sheet,
@@ -19,13 +21,9 @@ from virnucpro.input_checks.sheet import (
     row_faults,
 )
 
-COLUMNS = ("sample", "input", "input_2")
 RESERVED_NAMES = ("summary.tsv", "pipeline_info", "versions.yml")  # beside the samples' folders
-MATES_COLUMN = re.compile(r"(input|fastq|mates?|reads?|r)_?-?2", re.IGNORECASE)
-COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
 BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")  # that a reader of summary.tsv may split at
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
-SEQUENCES = re.compile(r"\.(fa|fas|fasta|fna|ffn|fq|fastq|bam)$", re.IGNORECASE)
 
 
 def check_samples(
@@ -43,6 +41,13 @@ def check_samples(
     else:
         samples, faults = _samples_of_files(request, schema)
     faults += _name_faults(samples)
+    if request.interleaved:
+        faults += [
+            f"sample '{sample.id}': --interleaved is for files that hold both mates, but this has "
+            "second mates in a file of their own. Run such samples without --interleaved"
+            for sample in samples
+            if "2" in sample.ends
+        ]
     if faults:
         raise InputError("\n  ".join([f"{where}:", *faults]))
     return samples
@@ -56,42 +61,47 @@ def _samples_of_files(
         raise InputError(
             f"--input {request.input}: no such file, and no file matches it as a pattern."
         )
-    samples, faults = [], []
-    for path in request.matches:
-        name = PurePosixPath(path).name
-        if fault := path_fault(request, path):
-            faults.append(f"{fault}. Give a samplesheet, a file, or a quoted glob: 'reads/*.fa.gz'")
-        stem = SEQUENCES.sub("", COMPRESSED.sub("", name))
-        sample = SheetSample(NOT_IN_NAMES.sub("_", stem), [path], "0", {})
+    groups, faults = pair_files(request.input, request.matches)
+    samples = []
+    for common, paths in groups:
+        name = PurePosixPath(paths[0]).name
+        for path in paths:
+            if fault := path_fault(request, path):
+                faults.append(
+                    f"{fault}. Give a samplesheet, a file, or a quoted glob: 'reads/*.fa.gz'"
+                )
+        if len({request.real_paths.get(path, path) for path in paths}) < len(paths):
+            faults.append(f"{name} and its mate are the same file")
+        sample = SheetSample(
+            NOT_IN_NAMES.sub("_", common or stem(name)), paths, _ends(request, paths), {}
+        )
         faults += [
             f"{name}: {fault}. Name it in a samplesheet"
-            for fault in row_faults({"sample": sample.id, "input": path}, schema)
+            for fault in row_faults({"sample": sample.id, "input": paths[0]}, schema)
         ]
         samples.append(sample)
     return samples, faults
 
 
+def _ends(request: InputRequest, paths: Sequence[str]) -> str:
+    """Return the letters of a file, or of two files of mates."""
+    return "12" if len(paths) == 2 else "i" if request.interleaved else "0"
+
+
 def _samples_of_sheet(
     sheet: Sheet, request: InputRequest, schema: Mapping[str, Any]
 ) -> tuple[list[SheetSample], list[str]]:
-    if missing := [name for name in COLUMNS[:2] if name not in sheet.columns]:
-        raise InputError(
-            f"--input {request.input}: a samplesheet's first line names the columns sample and "
-            "input (and input_2 for mates), separated by commas or tabs; this one has no "
-            f"{' and no '.join(missing)}: {', '.join(sheet.columns)}"
-        )
-    faults = [
-        *sheet.faults,
-        *(f"column {name}: the column of second mates must be input_2"
-          for name in sheet.columns if MATES_COLUMN.fullmatch(name) and name != "input_2"),
-    ]  # fmt: skip
+    check_columns(sheet, request)
+    faults = [*sheet.faults, *unread_columns(sheet, request)]
     samples: dict[str, SheetSample] = {}
     real_paths: dict[str, set[str]] = defaultdict(set)  # of a sample
-    for number, row in enumerate(sheet.rows, start=1):
+    for number, cells in enumerate(sheet.rows, start=1):
+        row, row_of_files = file_cells(cells)
         where = f"row {number} ({row['sample'] or 'no sample'}): "
-        faults += [where + fault for fault in row_faults(row, schema)]
+        faults += [where + fault for fault in row_of_files + row_faults(row, schema)]
         sample = samples.setdefault(row["sample"], SheetSample(row["sample"], [], "", {}))
-        for cell in filter(None, (row["input"], row.get("input_2"))):
+        files = [row[name] for name in SYNONYMS if row[name]]
+        for cell in files:
             path = request.paths.get(cell, "")
             if fault := path_fault(request, cell):
                 faults.append(where + fault)
@@ -100,8 +110,13 @@ def _samples_of_sheet(
             else:
                 real_paths[sample.id].add(real_path)
             sample.files.append(path)
-        sample.ends += "12" if row.get("input_2") else "0"
-        _add_columns(sample, {name: cell for name, cell in row.items() if name not in COLUMNS})
+        if row["input_2"] and second_mates(row["input_2"]) == row["input"]:
+            faults.append(
+                f"{where}{row['input']} is called like second mates and {row['input_2']} like "
+                "first ones: exchange them"
+            )
+        sample.ends += _ends(request, files)
+        _add_columns(sample, {name: row[name] for name in row if name not in ("sample", *SYNONYMS)})
     return list(samples.values()), faults
 
 

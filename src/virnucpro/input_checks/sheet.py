@@ -25,6 +25,7 @@ class InputRequest:
         paths: cell of the sheet, or match -> absolute path, of what is there.
         faults: the same -> why it cannot be read or staged, such as "is a folder".
         real_paths: the same -> path without links.
+        interleaved: the files hold both mates of each pair.
         training_frames: of --workflow train, whose sheets list genomes; None: samples.
     """
 
@@ -33,6 +34,7 @@ class InputRequest:
     paths: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     real_paths: Mapping[str, str] = field(default_factory=dict)
+    interleaved: bool = False
     training_frames: str | None = None
 
 
@@ -42,7 +44,7 @@ class SheetSample:
 
     Attributes:
         files: absolute paths, in sheet order.
-        ends: a letter for each file: 0 single or BAM, 1 first mates, 2 second mates.
+        ends: a letter for each file: 0 single or BAM, 1 first mates, 2 second mates, i interleaved.
         columns: the sheet's further columns, and their cells.
     """
 

@@ -51,11 +51,13 @@ class InputFile:
     Attributes:
         mate: suffix ("", "/1", "/2") that its names get.
         is_rna: U is read as T. Otherwise codons with U are dropped, as the original does.
+        interleaved: it has both reads of each pair, which mates.py tells apart.
     """
 
     path: Path
     mate: str = ""
     is_rna: bool = False
+    interleaved: bool = False
 
 
 def read_records(source: InputFile) -> Iterator[Record]:

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
+from virnucpro.sequences.mates import check_first_pair, check_pairs, read_interleaved
 from virnucpro.sequences.reader import InputFile, read_records
 from virnucpro.sequences.split_files import RECORDS_HEADER, SHARDS_HEADER, fasta_entry
 
@@ -90,16 +91,23 @@ def _named_records(
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield (id, name in the file, file name, sequence); ids are names made unique.
 
-    Raises: InputError where two files of mates have different numbers of reads.
+    Raises: InputError where two files of mates have different numbers of reads, or other reads.
     """
     position = 0
     seen: Counter[str] = Counter()
-    num_mates, mates_file = 0, ""
+    num_mates, mates_file, mates_names = 0, "", 0
+    mates = None
     for source in sources:
         file_name = source.path.name.replace("\t", " ")
         before = position
-        for name, sequence in read_records(source):
+        names = 0  # a hash of all, since the names of 10^8 reads do not fit into memory
+        if source.mate == "/2" and mates:
+            check_first_pair(mates, source)
+        read = read_interleaved if source.interleaved else read_records
+        for name, sequence in read(source):
             position += 1
+            if source.mate:
+                names = hash((names, name[:-2]))
             sequence_id = name or f"unnamed_{position}"
             if sequence_id in repeated:
                 seen[sequence_id] += 1
@@ -112,7 +120,9 @@ def _named_records(
                 f"mates, {mates_file}. One is cut short or belongs to another: copy it again, or "
                 "give both in rows of their own, without input_2."
             )
-        num_mates, mates_file = position - before, file_name
+        if source.mate == "/2" and mates and names != mates_names:
+            check_pairs(mates, source)
+        num_mates, mates_file, mates_names, mates = position - before, file_name, names, source
 
 
 def _clash(records: Path, sample: str, sequence_id: str) -> str:

@@ -39,6 +39,7 @@ def samplesheetRequest(values, launch_dir) {
         paths: places.collectEntries { text, place -> [text, place instanceof String ? place : place.toUriString()] },
         faults: places.collectEntries { text, place -> [text, fault(place)] }.findAll { _text, what -> what },
         real_paths: places.collectEntries { text, place -> [text, place instanceof String ? place : place.toRealPath().toUriString()] },
+        interleaved: values.interleaved,
         training_frames: values.workflow == 'train' ? values.training_frames : null,
     ]
     return [groovy.json.JsonOutput.toJson(request), is_sheet ? path : []]
