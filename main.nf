@@ -55,7 +55,9 @@ workflow {
         num_samples.set(all.size())
         writePipelineInfo(params, json)
         log.info(startLine(all, set, params, workflow.manifest.version))
-        set.note && log.warn(set.note)
+        if (set.note && !training) {
+            log.warn(set.note)
+        }
     }
 
     EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)

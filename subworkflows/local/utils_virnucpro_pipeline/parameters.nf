@@ -15,7 +15,7 @@ def schemaParameters() {
 // Returns what --version, --help, --help_full or --help PARAMETER print; null when none of them is given.
 def helpText(values, manifest) {
     if (values.version) {
-        return "${manifest.name} ${manifest.version}"
+        return "${manifest.name.tokenize('/').last()} ${manifest.version}"
     }
     if (values.help instanceof CharSequence) {
         return helpOfOne(values.help.toString())

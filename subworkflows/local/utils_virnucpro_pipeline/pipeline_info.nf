@@ -30,7 +30,7 @@ def writePipelineInfo(values, model_set_json) {
     def folder = file("${values.outdir}/pipeline_info", glob: false)
     folder.mkdirs()
     folder.resolve('model_set.json').text = model_set_json.text
-    def left_out = ['trace_report_suffix'] + parametersOfOther(values.workflow)
+    def left_out = ['trace_report_suffix', 'help', 'help_full', 'show_hidden', 'version'] + parametersOfOther(values.workflow)
     def used = values.findAll { name, value -> value != null && !(name in left_out) }.sort()
     folder.resolve("params_${values.trace_report_suffix}.json").text = groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(used)) + '\n'
 }
