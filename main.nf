@@ -8,21 +8,36 @@ include { PREDICT                 } from './workflows/predict'
 include { TRAIN                   } from './workflows/train'
 include { libraryDigests          } from './subworkflows/local/utils_virnucpro_pipeline/library'
 include { checkEnvironment        } from './subworkflows/local/utils_virnucpro_pipeline/environment'
-include { checkParameters ; helpText } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
+include { sayOutcome              } from './subworkflows/local/utils_virnucpro_pipeline/completion'
+include { sayWhatToResume         } from './subworkflows/local/utils_virnucpro_pipeline/history'
+include { removeIfRefused ; writePipelineInfo } from './subworkflows/local/utils_virnucpro_pipeline/pipeline_info'
+include { checkParameters ; helpText ; institutionLine } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
 include { publishSummary ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
-    if (params.help) {
-        println(helpText())
+    def num_samples = new java.util.concurrent.atomic.AtomicInteger() // 0 until the checks have accepted the run
+    def values = params
+    removeIfRefused(num_samples, values)
+    def help = helpText(params, workflow.manifest)
+    if (help) {
+        println(help)
         System.exit(0)
     }
     def warning = checkParameters(params, workflow.commandLine, args)
     if (warning) {
         log.warn(warning)
     }
+    def institution = institutionLine(params)
+    if (institution) {
+        log.info(institution)
+    }
     checkEnvironment(params)
-    workflow.onComplete { sayWhyStopped() }
+    sayWhatToResume()
+    workflow.onComplete {
+        sayWhyStopped()
+        sayOutcome(num_samples.get(), values)
+    }
     def training = params.workflow == 'train'
     def library = libraryDigests()
 
@@ -37,7 +52,14 @@ workflow {
     CHECK_SAMPLESHEET.out.warning.subscribe { path -> log.warn(path.text) }
     // wrapped, since combine takes lists apart
     checked = samples.map { all -> [all] }.combine(model_set)
-    checked.subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }
+    checked.combine(CHECK_MODEL_SET.out.model_set).subscribe { all, set, json ->
+        num_samples.set(all.size())
+        writePipelineInfo(params, json)
+        log.info(startLine(all, set, params, workflow.manifest.version))
+        if (set.note && !training) {
+            log.warn(set.note)
+        }
+    }
 
     EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
     if (training) {
@@ -78,5 +100,7 @@ workflow {
     channel.topic('versions')
         .map { versions -> versions.text }
         .unique()
+        .combine(checked.map { _all, _set -> true })
+        .map { text, _accepted -> text }
         .collectFile(name: 'versions.yml', storeDir: "${params.outdir}/pipeline_info", sort: true)
 }

@@ -102,7 +102,7 @@ def train(launch: Path, model_set: Path, trainer: str, seed: int) -> dict[str, A
         "val_auroc": training["val"]["val_auroc"],
         "epochs": training["epochs"],
         "best_epoch": training["best_epoch"],
-        "train_s": task_seconds(launch / "out" / "pipeline_info" / "trace.txt"),
+        "train_s": task_seconds(max(launch.glob("out/pipeline_info/execution_trace_*.txt"))),
         "threads": training["threads"],
         "torch": training["torch"],
     }

@@ -77,7 +77,8 @@ class Pipeline:
         return [NEXTFLOW, "run", str(self.project), *config, *model_set, *options]
 
     def run(self, *options: str, outdir: str = "results", **environment: str) -> Run:
-        """Run to the end and read the trace."""
+        """Run to the end and read its trace."""
+        before = set((self.folder / outdir).glob("pipeline_info/*"))
         done = subprocess.run(
             self.command("--outdir", outdir, *options),
             cwd=self.folder,
@@ -87,9 +88,9 @@ class Pipeline:
             text=True,
         )
         result = Run(done.returncode, done.stdout, self.folder / outdir)
-        trace = result.outdir / "pipeline_info" / "trace.txt"
-        if trace.exists():
-            with trace.open() as rows:
+        traces = sorted(result.outdir.glob("pipeline_info/execution_trace_*.txt"))
+        if traces and set(traces) - before:  # a start that is refused leaves none
+            with traces[-1].open() as rows:
                 result.tasks = list(csv.DictReader(rows, delimiter="\t"))
         return result
 

@@ -14,6 +14,7 @@ from conftest import NEXTFLOW, PROJECT
 
 UTILS = "subworkflows/local/utils_virnucpro_pipeline"
 PROBE = """
+include { sessionToResume } from 'PROJECT/UTILS/history'
 include { unusedParameters } from 'PROJECT/UTILS/parameters'
 include { fault ; filesOfSet ; looksLikeSheet ; placesInSheet } from 'PROJECT/UTILS/requests'
 
@@ -29,6 +30,9 @@ def asked(question) {
 def answer(question) {
     if (question.containsKey('command_line')) {
         return [faults: unusedParameters(question.workflow, question.command_line)]
+    }
+    if (question.containsKey('session')) {
+        return [resume: sessionToResume(file(question.folder, glob: false), question.session, question.run_name)]
     }
     if (question.containsKey('sheet')) {
         def sheet = file("${launchDir}/${question.sheet}", glob: false)

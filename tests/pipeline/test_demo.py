@@ -21,8 +21,9 @@ def test_the_demo_counts_add_up(pipeline: Pipeline, parser: str) -> None:
         outcomes = ("viral", "non-viral", "empty", "too_short", "no_codon", "no_open_frame")
         assert sum(int(row[outcome]) for outcome in outcomes) == int(row["sequences"])
         assert row["sample"] in run.output
-    for name in ("report.html", "timeline.html", "dag.html"):
-        assert "EMBED_ESM2" in (run.outdir / "pipeline_info" / name).read_text()
+    for name in ("execution_report", "execution_timeline", "pipeline_dag"):
+        (page,) = run.outdir.glob(f"pipeline_info/{name}_*.html")
+        assert "EMBED_ESM2" in page.read_text()
     versions = (run.outdir / "pipeline_info" / "versions.yml").read_text()
     assert "EMBEDDING:EMBED_ESM2" in versions
     assert "torch: 2." in versions

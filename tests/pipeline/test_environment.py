@@ -59,9 +59,8 @@ def test_any_letter_in_a_path_and_leftovers_of_the_shell_do_no_harm(
     run = pipeline.run("--input", "a[4]{ü} *'b.fa", "-w", "wörk [5] {6}", outdir="out [7] {ß}")
     assert run.status == 0, run.output
     assert (run.outdir / "summary.tsv").read_text().count("\n") == 2
-    assert {path.name for path in (run.outdir / "pipeline_info").iterdir()} == {
-        "trace.txt", "versions.yml", "model_set.json",
-    }  # fmt: skip
+    written = {path.name.split("_20")[0] for path in (run.outdir / "pipeline_info").iterdir()}
+    assert written == {"execution_trace", "params", "versions.yml", "model_set.json"}
     if "tools/nextflow" in NEXTFLOW:
         assert "WARN" not in run.output
     assert ": 1 sample," in run.output
@@ -92,7 +91,7 @@ def test_a_set_up_that_cannot_work_is_one_line_before_any_task(
         assert run.status == 1, words
         assert words in run.output, run.output
         assert not run.started()
-        assert {path.name for path in run.outdir.glob("*")} <= {"pipeline_info"}
+        assert not run.outdir.exists()
 
 
 def test_a_scheduler_that_takes_no_job_is_quoted(pipeline: Pipeline) -> None:

@@ -61,14 +61,3 @@ def test_an_unknown_parameter_of_a_site_config_is_one_warning(pipeline: Pipeline
     assert run.status == 0, run.output
     warning = "Configuration sets parameters that this pipeline does not have: site_mail, site_name"
     assert run.output.count(warning) == 1
-
-
-def test_help_lists_every_parameter_of_the_schema(pipeline: Pipeline) -> None:
-    run = pipeline.run("--help")
-    schema = json.loads((PROJECT / "nextflow_schema.json").read_text())
-    assert run.status == 0
-    for group in schema["$defs"].values():
-        assert group["title"] in run.output
-        for name, rule in group["properties"].items():
-            assert f"--{name} " in run.output
-            assert rule["description"] in run.output

@@ -25,7 +25,7 @@ def predict(folder: Path, *options: str) -> tuple[str, list[str]]:
         text=True,
     )
     assert done.returncode == 0, done.stdout
-    with (folder / "out dir/pipeline_info/trace.txt").open() as rows:
+    with max(folder.glob("out dir/pipeline_info/execution_trace_*.txt")).open() as rows:
         return done.stdout, [row["status"] for row in csv.DictReader(rows, delimiter="\t")]
 
 

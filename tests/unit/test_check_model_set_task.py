@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 from random_set import sha256, write_model_set
 
 from virnucpro.consensus.calibrator import Bin, Calibration, Rates, Temperature
@@ -453,3 +454,30 @@ def test_8_bits_are_refused_unless_they_were_measured_on_these_weights(
     message = refusal(folder, {"precision": "fp8"})
     assert f"--precision fp8: ESM-2 of the model set random {words}" in message
     assert f"virnucpro models check {folder} --certify --device cuda" in message
+
+
+def test_a_bundled_set_is_too_small_for_analysis_and_so_is_what_is_trained_on_it(
+    tmp_path: Path, model_set: Path
+) -> None:
+    """Whatever the name: it is a matter of the encoders."""
+    models = Path(__file__).parents[2] / "models"
+    official = tomli.loads((models.parent / "assets/models.toml").read_text())["sets"]
+    for chunk_bp in (300, 500):
+        copy = shutil.copytree(models / f"compact-{chunk_bp}", tmp_path / f"mine_{chunk_bp}")
+        edit(copy / "modelset.json", name="mine")
+        note = check(copy).model_set["note"]
+        assert note.startswith("Model set mine is too small for analysis: ")
+        assert f"`virnucpro models fetch virnucpro-{chunk_bp} -o " in note
+        assert f"virnucpro-{chunk_bp}" in official
+        assert "note" not in check(copy).provenance  # an input of SUMMARISE
+    trained = check(copy, set_name="t", outdir=str(tmp_path / "out")).trained_set
+    assert trained is not None
+    description = json.loads((copy / "modelset.json").read_text())
+    description["components"] |= trained["components"] | {
+        "classifier": description["components"]["classifier"] | {"source": "trained by me"}
+    }
+    folder = tmp_path / "out" / "t"
+    shutil.copytree(copy, folder)
+    (folder / "modelset.json").write_text(json.dumps(description))
+    assert "too small" in check(folder).model_set["note"]
+    assert check(model_set).model_set["note"] is None

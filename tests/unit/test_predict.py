@@ -190,10 +190,10 @@ def test_the_model_set_is_the_options_or_the_variables_or_the_bundled_one(
     folder, monkeypatch, capfd
 ):
     assert seen() == []
-    assert "these are not the official weights" in capfd.readouterr().err
+    assert "model set: the bundled one" in capfd.readouterr().err
     monkeypatch.setenv("VIRNUCPRO_MODEL_SET", "sets/one")
     assert seen() == ["--model_set", f"{folder}/sets/one"]
-    assert "official" not in capfd.readouterr().err
+    assert "bundled" not in capfd.readouterr().err
     assert seen("--model-set", "/sets/two") == ["--model_set", "/sets/two"]
 
 

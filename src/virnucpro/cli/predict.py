@@ -14,11 +14,7 @@ from virnucpro.migration.places import find_nextflow, find_pipeline, has_results
 # It takes all words unparsed, since those after `--` go to nextflow.
 PARSER_SETTINGS = {"prefix_chars": "\0", "add_help": False}
 MODEL_SET_VARIABLE = "VIRNUCPRO_MODEL_SET"
-NOT_OFFICIAL = (
-    "model set: the small one of this repository, which we trained; these are not the official "
-    "weights. Get those with `virnucpro models fetch virnucpro-500 -o DIR` (or virnucpro-300), "
-    "then give --model-set DIR."
-)
+BUNDLED = "model set: the bundled one, since no --model-set names another."  # the run says more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +46,7 @@ def choose_model_set(launch: Launch) -> list[str]:
         return []
     folder = os.environ.get(MODEL_SET_VARIABLE)
     if not folder:
-        return [NOT_OFFICIAL]
+        return [BUNDLED]
     launch.set("model_set", os.path.abspath(folder), MODEL_SET_VARIABLE)  # noqa: PTH100
     return [f"model set: {folder} (from {MODEL_SET_VARIABLE})"]
 

@@ -15,7 +15,7 @@ from virnucpro.compact.stored_set import load_set, scored_windows, sequences_aur
 from virnucpro.compact.windows import Windows, field_weights
 from virnucpro.consensus.calibrator import Calibration, Calibrator
 from virnucpro.files import file_sha256
-from virnucpro.model_sets.description import read_model_set, write_description
+from virnucpro.model_sets.description import COMPACT_SOURCE, read_model_set, write_description
 from virnucpro.model_sets.rules import FRAME_RULES
 from virnucpro.models.component import write_component
 from virnucpro.scoring.classifier import save_classifier
@@ -28,7 +28,6 @@ from virnucpro.training.set_folder import new_set_folder, write_calibration
 
 DNABERT_S, ESM2 = "dnabert_s.safetensors", "esm2.safetensors"
 CLASSIFIER, TOKENIZER = "classifier.safetensors", "tokenizer.json"
-SOURCE = "trained from scratch by tools/train_compact.py"
 TOKENIZER_SOURCE = "DNABERT-2, zhihan1996/DNABERT-2-117M, Apache-2.0"
 LICENCE = "weights: as this project, see LICENSE; tokenizer.json: Apache-2.0 (DNABERT-2)"
 
@@ -123,7 +122,7 @@ def _of_rule(scored: list[ScoredChunk], windows: Windows, calibrator: Calibrator
 def _describe(folder: Path, name: str, chunk_bp: int, network: Network) -> dict[str, Any]:
     """Return the content of modelset.json, without what is measured."""
 
-    def entry(file: str, source: str = SOURCE) -> dict[str, Any]:
+    def entry(file: str, source: str = COMPACT_SOURCE) -> dict[str, Any]:
         return {"file": file, "sha256": file_sha256(folder / file), "source": source}
 
     def encoder(file: str, architecture: str, width: int) -> dict[str, Any]:

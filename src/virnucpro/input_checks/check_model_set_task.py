@@ -14,7 +14,13 @@ from virnucpro.errors import InputError
 from virnucpro.input_checks.engine_options import EncoderOptions, EngineProfile, encoder_options
 from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.certificates import certificate_fault
-from virnucpro.model_sets.description import DESCRIPTION, Component, ModelSet, read_model_set
+from virnucpro.model_sets.description import (
+    DESCRIPTION,
+    Component,
+    ModelSet,
+    is_compact,
+    read_model_set,
+)
 from virnucpro.model_sets.rules import FRAME_RULES, FrameRule
 from virnucpro.sequences.translation import OPEN_RULE
 
@@ -106,6 +112,7 @@ def check_model_set(request: ModelSetRequest) -> CheckedSet:
         "weights_dir": request.weights_dir,
         "files": {c.role: _location(c, request) for c in model_set.components},
         "chunk_bp": chunk_bp,
+        "note": _note(model_set, chunk_bp),
         "calibration_file": calibration["path"] if calibration else None,
         "encoders": {role: asdict(options) for role, options in encoders.items()},
         "description": model_set.description,
@@ -204,6 +211,18 @@ def _calibration_in_use(
     prior = calibration.viral_prior if request.viral_prior is None else request.viral_prior
     path = request.paths[entry.file]
     return {"path": path, "sha256": entry.sha256, "viral_prior": prior}, []
+
+
+def _note(model_set: ModelSet, chunk_bp: int) -> str | None:
+    """Return what a user must know of results by this set, on one line."""
+    if not is_compact(model_set):
+        return None
+    official = f"virnucpro-{300 if chunk_bp == 300 else 500}"  # the two of assets/models.toml
+    return (
+        f"Model set {model_set.name} is too small for analysis: it is for trying the pipeline out. "
+        f"Get the official weights with `virnucpro models fetch {official} -o models/{official}`, "
+        f"then add --model_set models/{official}"
+    )
 
 
 def _location(component: Component, request: ModelSetRequest) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def last_session(outdir: str, environment: Mapping[str, str]) -> str | None:
 def has_results(outdir: str) -> bool:
     """Return whether a folder has anything besides pipeline_info.
 
-    A run that is refused at its start, e.g. for a wrong option, leaves only that.
+    A run that was killed at its start leaves only that.
     """
     folder = Path(outdir)
     return folder.exists() and any(entry.name != "pipeline_info" for entry in os.scandir(folder))

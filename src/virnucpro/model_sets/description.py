@@ -20,6 +20,7 @@ from virnucpro.scoring.composition_features import COMPOSITION_WIDTH
 
 DESCRIPTION = "modelset.json"
 FORMAT = 1
+COMPACT_SOURCE = "trained from scratch by tools/train_compact.py"  # `source` of its components
 WIDTHS = {"dnabert_s": "width", "esm2": "width", "classifier": "input_width"}
 
 
@@ -79,6 +80,15 @@ class ModelSet:
     def component(self, role: str) -> Component:
         """Return the component of a role."""
         return self.components[COMPONENTS.index(role)]
+
+
+def is_compact(model_set: ModelSet) -> bool:
+    """Return whether an encoder is one of tools/train_compact.py, and so too small for analysis.
+
+    A set that was trained on top of such encoders is one, too, whatever its name and folder.
+    """
+    encoders = (model_set.component(role).entry for role in ("dnabert_s", "esm2"))
+    return any(entry.get("source") == COMPACT_SOURCE for entry in encoders)
 
 
 def read_model_set(folder: Path, staged: Path | None = None) -> ModelSet:

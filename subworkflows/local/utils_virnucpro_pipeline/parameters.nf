@@ -12,17 +12,44 @@ def schemaParameters() {
     return parameters
 }
 
-// Returns the text of --help.
-def helpText() {
-    def groups = schemaParameters().groupBy { _name, rule -> rule.group }
-    def text = groups.collect { title, rules -> ([title] + rules.collect { name, rule -> helpEntry(name, rule) }).join('\n') }
-    return "nextflow run . --input SHEET|FILE|'GLOB' --outdir DIR [options]\n\n" + text.join('\n\n') + '\n'
+// Returns what --version, --help, --help_full or --help PARAMETER print; null when none of them is given.
+def helpText(values, manifest) {
+    if (values.version) {
+        return "${manifest.name.tokenize('/').last()} ${manifest.version}"
+    }
+    if (values.help instanceof CharSequence) {
+        return helpOfOne(values.help.toString())
+    }
+    return values.help || values.help_full ? helpOfAll(values.help_full || values.show_hidden) : null
 }
 
-def helpEntry(name, rule) {
-    def values = rule['enum'] ? rule['enum'].join('|') : rule.type
-    def standard = rule['default'] == null ? '' : " [${rule['default']}]"
-    return "  --${name.padRight(30)} ${values}${standard}\n      ${rule.description}"
+// Returns a line for each parameter, by group; hidden ones only if asked for.
+def helpOfAll(with_hidden) {
+    def rules = schemaParameters()
+    def shown = rules.findAll { _name, rule -> with_hidden || !rule.hidden }
+    def width = shown.keySet().collect { name -> name.size() }.max()
+    def groups = shown.groupBy { _name, rule -> rule.group }
+    def text = groups.collect { title, members -> ([title] + members.collect { name, rule -> "  --${name.padRight(width)}  ${rule.description}${allowed(rule)}" }).join('\n') }
+    def num_hidden = rules.size() - shown.size()
+    def more = num_hidden ? "${num_hidden} rare parameters are hidden: --help_full shows all, --help PARAMETER all about one.\n" : ''
+    return "nextflow run . --input SHEET|FILE|'GLOB' --outdir DIR [options]\n\n${text.join('\n\n')}\n\n${more}Guide: ${projectDir}/docs/usage.md"
+}
+
+// Returns all that the schema says of a parameter.
+def helpOfOne(text) {
+    def rules = schemaParameters()
+    def name = text.replaceFirst(/^-+/, '')
+    if (!(name in rules.keySet())) {
+        error("--help ${text}: there is no such parameter. Did you mean --help ${nearest(name, rules.keySet())}?")
+    }
+    def rule = rules[name]
+    return ["--${name}: ${rule.description}", rule.help_text, "type: ${[rule.type].flatten().join(' or ')}${allowed(rule)}", rule.required && rule['default'] == null ? 'required' : null].findAll().join('\n  ')
+}
+
+// Returns values and default of a parameter, as "  [default: auto; auto|cpu|cuda]".
+def allowed(rule) {
+    def parts = [rule['default'] == null || rule['default'] == false ? null : "default: ${rule['default']}".replace('${projectDir}', projectDir.toString()), rule['enum'] ? rule['enum'].join('|') : null].findAll()
+    return parts ? "  [${parts.join('; ')}]" : ''
 }
 
 // Stops the run, before any task, with every parameter that is unknown, mistyped or out of range.
@@ -43,6 +70,9 @@ def checkParameters(values, command_line, positional) {
         }
     }
     faults += unusedParameters(values.workflow, command_line)
+    if (values.custom_config_base && !isAddress(values.custom_config_base) && !file("${values.custom_config_base}/nfcore_custom.config", glob: false).exists()) {
+        faults << "--custom_config_base ${values.custom_config_base}: there is no nfcore_custom.config in it. Give the folder that has it."
+    }
     def words = positional - 'true' // what Nextflow makes of -stub-run
     if (words) {
         faults << "${words.collect { word -> "'${word}'" }.join(', ')} belong to no parameter. The shell may have expanded a pattern: put it in quotes, --input 'reads/*.fa.gz'"
@@ -56,12 +86,28 @@ def checkParameters(values, command_line, positional) {
 
 // Returns a fault for each parameter given that the chosen workflow does not use.
 def unusedParameters(chosen, command_line) {
-    def rules = schemaParameters()
-    def training = rules.findAll { _name, rule -> rule.group == rules.set_name.group }.keySet()
-    def unused = chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch', 'interleaved'] : training
     def given = givenNames(command_line).collect { name -> normalised(name) }
     def other = chosen == 'train' ? 'predict' : 'train'
-    return unused.findAll { name -> normalised(name) in given }.collect { name -> "--${name} is for --workflow ${other}: omit it" }
+    return parametersOfOther(chosen).findAll { name -> normalised(name) in given }.collect { name -> "--${name} is for --workflow ${other}: omit it" }
+}
+
+// Returns the names of the parameters that the chosen workflow does not use.
+def parametersOfOther(chosen) {
+    def rules = schemaParameters()
+    return chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch', 'interleaved'] : rules.findAll { _name, rule -> rule.group == rules.set_name.group }.keySet() as List
+}
+
+// Returns a line about the institution's configuration in use, or why it is not read; null without one.
+def institutionLine(values) {
+    if (isAddress(values.custom_config_base) && System.getenv('NXF_OFFLINE') == 'true') {
+        return "${values.custom_config_base}/nfcore_custom.config is not read, since NXF_OFFLINE=true: copy it, and give its folder as --custom_config_base"
+    }
+    def about = ['config_profile_name', 'config_profile_description', 'config_profile_contact', 'config_profile_url'].collect { name -> values[name] }.findAll()
+    return about ? "Configuration: ${about.join(', ')}" : null
+}
+
+def isAddress(text) {
+    return text?.toString() ==~ /\w+:\/\/.*/
 }
 
 // Names on the command line and in -params-file, as they are written there.

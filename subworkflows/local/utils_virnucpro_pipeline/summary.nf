@@ -15,9 +15,9 @@ def publishSummary(samples, summaries, model, outdir) {
     def done = samples.findAll { s -> tables[s.id] }
     if (done) {
         def counts = [tables[done[0].id][0] as List] + done.collect { s -> tables[s.id][1] as List }
-        def own_columns = counts[0] + ['model_set', 'model_set_digest']
+        def own_columns = counts[0] + ['model_set', 'model_set_digest', 'model_note']
         def columns = [samples[0].columns.keySet().collect { name -> name in own_columns ? "sheet_${name}".toString() : name }] + done.collect { s -> s.columns.values() as List }
-        def models = [own_columns.takeRight(2)] + done.collect { [model.model_set.replaceAll(/\s/, ' '), model.model_set_digest] }
+        def models = [own_columns.takeRight(3)] + done.collect { [model.model_set.replaceAll(/\s/, ' '), model.model_set_digest, (model.note ?: '').replaceAll(/\s/, ' ')] }
         def rows = [counts, models, columns].transpose().collect { parts -> parts.flatten().join('\t') }
         writeAtomically(file("${outdir}/summary.tsv", glob: false), rows.join('\n') + '\n')
         println(aligned([counts, columns].transpose().collect { parts -> parts.flatten() }))

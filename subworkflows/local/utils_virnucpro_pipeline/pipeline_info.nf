@@ -1,0 +1,36 @@
+// Files of <outdir>/pipeline_info besides versions.yml. A start that is refused leaves none, and no folder either.
+include { parametersOfOther } from './parameters'
+
+// Removes at the end of this program what Nextflow has written for its start, unless samples were accepted by then.
+def removeIfRefused(num_samples, values) {
+    def folder = new File("${values.outdir}/pipeline_info").absoluteFile // not for outdir at an address
+    def last = nextflow.Global.session.config.process?.ext?.last_existing_folder
+    def mark = "_${values.trace_report_suffix}."
+    Runtime.runtime.addShutdownHook(
+        new Thread(
+            {
+                if (num_samples.get() == 0) {
+                    folder.listFiles()?.each { f -> f.name.contains(mark) && f.delete() }
+                    removeEmptyFolders(folder, last)
+                }
+            }
+        )
+    )
+}
+
+// Removes a folder and those above it as long as they are empty, up to the one that was there before.
+def removeEmptyFolders(folder, last) {
+    if (last && folder.path != last && folder.delete()) {
+        removeEmptyFolders(folder.parentFile, last)
+    }
+}
+
+// Writes the model set in use, and the parameters as a file for -params-file.
+def writePipelineInfo(values, model_set_json) {
+    def folder = file("${values.outdir}/pipeline_info", glob: false)
+    folder.mkdirs()
+    folder.resolve('model_set.json').text = model_set_json.text
+    def left_out = ['trace_report_suffix', 'help', 'help_full', 'show_hidden', 'version'] + parametersOfOther(values.workflow)
+    def used = values.findAll { name, value -> value != null && !(name in left_out) }.sort()
+    folder.resolve("params_${values.trace_report_suffix}.json").text = groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(used)) + '\n'
+}
