@@ -10,7 +10,7 @@ include { libraryDigests          } from './subworkflows/local/utils_virnucpro_p
 include { checkEnvironment        } from './subworkflows/local/utils_virnucpro_pipeline/environment'
 include { checkParameters ; helpText } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
-include { publishSummary ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
+include { publishSummary ; sayWarnings ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
     if (params.help) {
@@ -39,6 +39,7 @@ workflow {
     checked.subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }
 
     EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
+    EMBEDDING.out.sample_tables.subscribe { meta, _records, _shards, warnings -> sayWarnings(meta.id, warnings) }
     if (training) {
         TRAIN(
             EMBEDDING.out.sample_tables,

@@ -109,7 +109,9 @@ def test_chunk_length_changes_the_chunks(split):
 def test_no_records_give_header_only_tables_and_no_shard(split):
     counts, out = split("")
     assert (counts.records, counts.chunks) == (0, 0)
-    assert sorted(path.name for path in out.iterdir()) == ["s.records.tsv", "s.shards.tsv"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "s.records.tsv", "s.shards.tsv", "s.warnings.txt",
+    ]  # fmt: skip
     assert rows(out / "s.records.tsv") == rows(out / "s.shards.tsv") == []
 
 
@@ -139,7 +141,8 @@ def test_repeated_names_are_numbered_also_across_files(split, caplog):
                                ("b_dup2", "TT"), ("a_dup3", "AC"), ("c", "AG")]
     )  # fmt: skip
     assert counts.renamed == 3 and counts.records == 6
-    assert "3 sequences shared a name" in caplog.text and "(first: a)" in caplog.text
+    assert "s: warning: 3 sequences share a name" in caplog.text and "(first: a)" in caplog.text
+    assert (out / "s.warnings.txt").read_text().splitlines() == counts.warnings
     assert len(rows(out / "s.shards.tsv")) == 3  # those of the second reading only
 
 
@@ -153,7 +156,7 @@ def test_a_rename_that_hits_another_name_is_refused(split):
 def test_a_name_that_occurs_once_is_kept(split, caplog, name):
     counts, out = split(f">{name}\nAC\n")
     assert ids_and_names(out) == [(name, name, "in0.fa")]
-    assert counts.renamed == 0 and not caplog.text
+    assert counts.renamed == 0 and not caplog.text and counts.warnings == []
 
 
 def test_names_of_the_header_row_can_repeat(split):

@@ -5,13 +5,14 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
 from virnucpro.sequences.reader import InputFile, read_records
+from virnucpro.sequences.sample_warnings import SampleWarnings, write_warnings
 from virnucpro.sequences.split_files import RECORDS_HEADER, SHARDS_HEADER, fasta_entry
 
 logger = logging.getLogger(__name__)
@@ -24,17 +25,18 @@ TOKENS_PER_BP = 0.3
 
 @dataclass
 class SplitCounts:
-    """What one sample was cut into."""
+    """What one sample was cut into, and what was odd about it."""
 
     records: int = 0
     chunks: int = 0
     renamed: int = 0
+    warnings: SampleWarnings = field(default_factory=SampleWarnings)
 
 
 def split_sample(
     sample: str, sources: Sequence[InputFile], chunk_bp: int, shard_tokens: int, out: Path
 ) -> SplitCounts:
-    """Write the chunk shards, `<sample>.shards.tsv` and `<sample>.records.tsv` of one sample.
+    """Write the chunk shards, `<sample>.shards.tsv`, `.records.tsv` and `.warnings.txt`.
 
     Args:
         sources: the files in the order of the samplesheet.
@@ -42,6 +44,17 @@ def split_sample(
         out: folder for the files.
     Raises: InputError for a file that cannot be read, and for names that stay ambiguous.
     """
+    counts = _write_unique(sample, sources, chunk_bp, shard_tokens, out)
+    write_warnings(out / f"{sample}.warnings.txt", counts.warnings)
+    for line in counts.warnings:
+        logger.warning("%s: warning: %s", sample, line)
+    return counts
+
+
+def _write_unique(
+    sample: str, sources: Sequence[InputFile], chunk_bp: int, shard_tokens: int, out: Path
+) -> SplitCounts:
+    """Write shards and tables with ids that are unique in the sample."""
     counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated=frozenset())
     repeated = repeated_ids(out / f"{sample}.records.tsv")
     if not repeated:
@@ -52,11 +65,10 @@ def split_sample(
     counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated)
     if still_repeated := repeated_ids(out / f"{sample}.records.tsv"):
         raise InputError(_clash(out / f"{sample}.records.tsv", sample, min(still_repeated)))
-    logger.warning(
-        "%s: %d sequences shared a name with an earlier one and were renamed NAME_dupN "
-        "(first: %s); sequences.tsv has both names",
-        sample, counts.renamed, min(repeated),
-    )  # fmt: skip
+    counts.warnings.append(
+        f"{counts.renamed} sequences share a name with an earlier one and were renamed NAME_dupN "
+        f"(first: {min(repeated)}). sequences.tsv has both names."
+    )
     return counts
 
 
