@@ -196,6 +196,17 @@ def test_repeated_ids_compare_whole_names(tmp_path):
     assert repeated_ids(table) == {"a", "\u00e9"}
 
 
+def test_warnings_of_the_reader_are_the_samples(split, caplog):
+    texts = [">a\nAC\n--\n>b\nGG\n", ">a\nAC\n--\n"]  # read twice, since a repeats
+    with caplog.at_level(logging.WARNING):
+        counts, out = split(*texts)
+    assert [line.split(":")[0] for line in counts.warnings[:2]] == ["in0.fa", "in1.fa"]
+    assert all("1 line '--' between records" in line for line in counts.warnings[:2])
+    assert len(counts.warnings) == 3 and "NAME_dupN" in counts.warnings[2]
+    assert (out / "s.warnings.txt").read_text().splitlines() == counts.warnings
+    assert caplog.text.count("warning: ") == 3
+
+
 def test_a_bad_file_stops_the_sample(split):
     with pytest.raises(InputError, match="in1.fa, record 1 .b.: letter '9'"):
         split(">a\nAC\n", ">b\nA9\n")

@@ -86,7 +86,7 @@ def _write_sample(
         ShardWriter(sample, shard_tokens, out) as shards,
     ):
         records.write(RECORDS_HEADER)
-        for sequence_id, name, file, sequence in _named_records(sources, repeated):
+        for sequence_id, name, file, sequence in _named_records(sources, repeated, counts.warnings):
             coordinates = chunk_coordinates(len(sequence), chunk_bp)
             records.write(f"{sequence_id}\t{name}\t{file}\t{len(sequence)}\t{len(coordinates)}\n")
             for k, (start, end) in enumerate(coordinates):
@@ -98,7 +98,7 @@ def _write_sample(
 
 
 def _named_records(
-    sources: Iterable[InputFile], repeated: frozenset[str]
+    sources: Iterable[InputFile], repeated: frozenset[str], warnings: SampleWarnings
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield (id, name in the file, file name, sequence); ids are names made unique.
 
@@ -110,7 +110,7 @@ def _named_records(
     for source in sources:
         file_name = source.path.name.replace("\t", " ")
         before = position
-        for name, sequence in read_records(source):
+        for name, sequence in read_records(source, warnings):
             position += 1
             sequence_id = name or f"unnamed_{position}"
             if sequence_id in repeated:
