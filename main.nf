@@ -13,7 +13,7 @@ include { sayWhatToResume         } from './subworkflows/local/utils_virnucpro_p
 include { removeIfRefused ; writePipelineInfo } from './subworkflows/local/utils_virnucpro_pipeline/pipeline_info'
 include { checkParameters ; helpText ; institutionLine } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
-include { publishSummary ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
+include { publishSummary ; sayWarnings ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
     def num_samples = new java.util.concurrent.atomic.AtomicInteger() // 0 until the checks have accepted the run
@@ -62,6 +62,7 @@ workflow {
     }
 
     EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
+    EMBEDDING.out.sample_tables.subscribe { meta, _records, _shards, warnings -> sayWarnings(meta.id, warnings) }
     if (training) {
         TRAIN(
             EMBEDDING.out.sample_tables,

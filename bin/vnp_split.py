@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Cut the sequences of one sample into chunks, in shards of about equal work.
 
-Writes SAMPLE.00001.chunks.fna, ... , SAMPLE.shards.tsv and SAMPLE.records.tsv.
+Writes SAMPLE.00001.chunks.fna, ... , SAMPLE.shards.tsv, SAMPLE.records.tsv and
+SAMPLE.warnings.txt.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from virnucpro.consensus.calibration_file import load_calibration
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.errors import InputError
 from virnucpro.files import write_text
+from virnucpro.sequences.sample_warnings import read_warnings
 from virnucpro.task import run_task, task_parser
 
 SUMMARY_COLUMNS = (
@@ -38,14 +39,19 @@ def summarise(args: argparse.Namespace) -> None:
         raise InputError("--viral-prior needs --calibration: raw scores are not probabilities.")
     out = Path(args.sample)
     out.mkdir(exist_ok=True)
+    warnings = read_warnings(args.warnings)
     counts = summarise_sample(files, args.chunk_length, out, calibrator)
     if args.provenance:
         models = json.load(args.provenance)  # model set, digests of its components, rules, version
-        note = {**models, "sample": args.sample, "chunk_bp": args.chunk_length}
+        note = {
+            **models, "sample": args.sample, "chunk_bp": args.chunk_length, "warnings": warnings,
+        }  # fmt: skip
         write_text(out / "provenance.json", json.dumps(note, indent=2, sort_keys=True) + "\n")
     values = [str(counts.get(column, 0)) for column in SUMMARY_COLUMNS]
+    header = ("sample", *SUMMARY_COLUMNS, "warnings")
+    row = (args.sample, *values, "; ".join(warnings))
     Path(f"{args.sample}.summary.tsv").write_text(
-        "\t".join(("sample", *SUMMARY_COLUMNS)) + "\n" + "\t".join((args.sample, *values)) + "\n"
+        "\t".join(header) + "\n" + "\t".join(row) + "\n", encoding="utf-8"
     )
 
 
@@ -64,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chunk-length", required=True, type=int, metavar="BP")
     parser.add_argument("--records", required=True, type=Path)
     parser.add_argument("--shards", required=True, type=Path, help="the shards to expect")
+    parser.add_argument("--warnings", required=True, type=Path, help="of SPLIT")
     parser.add_argument("--chunks", nargs="*", default=[], type=Path, help="SHARD.chunks.fna")
     parser.add_argument("--chunk-tables", nargs="*", default=[], type=Path, help="SHARD.chunks.tsv")
     parser.add_argument("--scores", nargs="*", default=[], type=Path, help="SHARD.scores.tsv")

@@ -35,9 +35,9 @@ workflow PREDICT {
         .map { key, shards -> [key.toString()] + shards.sort { s -> s[0].name }.transpose().collect { files -> files.flatten() } }
         .mix(empty_samples.map { meta, _files -> [meta.id, [], [], []] })
 
-    // [[id], records.tsv, shards.tsv, chunk files, chunk tables, score tables]
+    // [[id], records.tsv, shards.tsv, warnings.txt, chunk files, chunk tables, score tables]
     sample_files_ch = sample_tables
-        .map { meta, records, shards -> [meta.id, records, shards] }
+        .map { meta, records, shards, warnings -> [meta.id, records, shards, warnings] }
         .join(shards_ch, failOnDuplicate: true)
         .map { row -> [[id: row[0]]] + row.drop(1) }
     SUMMARISE(

@@ -1,6 +1,8 @@
 """Samplesheets, files and globs as --input; samples that cannot be read."""
 
+import csv
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -101,6 +103,23 @@ def test_no_open_frame_at_all_is_a_valid_run_without_gpu_tasks_and_chunk_length_
         assert run.table("stops") == b"Sequence_ID\tPrediction\tscore1\tscore2\n"
         row = run.table("stops", "sequences.tsv").decode().splitlines()[1].split("\t")
         assert row[4] == chunks
+
+
+def test_warnings_of_a_sample_reach_the_user_also_when_cached(pipeline: Pipeline) -> None:
+    (pipeline.folder / "twice.fa").write_text(f">x\n{OPEN_FRAME}\n" * 2)
+    (pipeline.folder / "once.fa").write_text(f">x\n{OPEN_FRAME}\n")
+    words = "1 sequences share a name with an earlier one and were renamed NAME_dupN (first: x)."
+    for options in ([], ["-resume"]):
+        run = pipeline.run("--input", "*e.fa", *options)
+        assert run.status == 0, run.output
+        assert run.output.count("Sample twice: " + words) == run.output.count(words) == 1
+        with (run.outdir / "summary.tsv").open() as table:
+            rows = {row["sample"]: row for row in csv.DictReader(table, delimiter="\t")}
+        assert rows["twice"]["warnings"].startswith(words) and rows["once"]["warnings"] == ""
+        assert all(len(row["model_set_digest"]) == 64 for row in rows.values())
+    note = json.loads(run.table("twice", "provenance.json"))
+    assert note["warnings"] == [rows["twice"]["warnings"]]
+    assert "SPLIT twice" in run.names("CACHED")
 
 
 def test_a_glob_makes_a_sample_of_each_file(pipeline: Pipeline) -> None:

@@ -88,12 +88,44 @@ def test_records_behind_many_blank_lines_are_found(read):
         (b"@HD\tVN:1.6\nr\t4\t*\t0\t0\t*\t*\t0\t0\tAC\tII\n", ["is SAM text", "samtools view -b"]),
         (b"@SQ\tSN:c\tLN:9\n", ["is SAM text", "samtools view -b"]),
         (b"CRAM\3\0", ["is CRAM", "samtools view -b"]),
-        (b"r1\t4\t*\t0\t0\t*\t*\t0\t0\tAC\tII\n", ["neither FASTA, FASTQ nor BAM", r"r1\t4"]),
+        (b"@CO\ta comment\n", ["is SAM text", "samtools view -b"]),
+        (b"r1\t4\t*\t0\t0\t*\t*\t0\t0\tAC\tII\n", ["is SAM text without its header"]),
         (b"ssc", ["neither FASTA, FASTQ nor BAM", "'ssc'", "gzip, bzip2, xz or zstd"]),
-        (b"PK\3\4zip", ["neither FASTA, FASTQ nor BAM", "PK"]),
-        (b"\0" * 100, ["neither FASTA, FASTQ nor BAM"]),
-        (b"\xff\xfe>\0a\0", ["neither FASTA, FASTQ nor BAM"]),
-        (b"LOCUS       NC_001\n", ["neither FASTA, FASTQ nor BAM", "LOCUS"]),
+        (b"a,b\n1,2\n", ["neither FASTA, FASTQ nor BAM"]),
+        (b"PK\3\4\x14\0\0\0\x08\0reads.fa", ["is a zip archive", "Unpack it"]),
+        (b"PK\3\4\x14\0\6\0\x08\0[Content_Types].xml", ["is an office document"]),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["is an office document"]),
+        (b"7z\xbc\xaf\x27\x1c\0\4", ["is a 7z archive", "Unpack it"]),
+        (b"Rar!\x1a\7\0", ["is a rar archive", "Unpack it"]),
+        (b"reads.fa".ljust(257, b"\0") + b"ustar\0" + b"00", ["is a tar archive", "Unpack it"]),
+        (b"\0" * 100, ["starts with NUL bytes", "Copy it again"]),
+        (b"\xff\xfe>\0a\0", ["is UTF-16 text", "iconv -f UTF-16"]),
+        (">a\nACGT\n".encode("utf-16-be"), ["is UTF-16 text", "iconv -f UTF-16"]),
+        (">a\nACGT\n".encode("utf-16-le"), ["is UTF-16 text", "iconv -f UTF-16"]),
+        (b"<!DOCTYPE html><html>", ["is an HTML page", "download the sequence file again"]),
+        (b"\n<HTML lang=en>", ["is an HTML page"]),
+        (b"<?xml version='1.0'?>", ["is XML"]),
+        (b'{"error": "not found"}', ["is JSON"]),
+        (b"%PDF-1.7\n", ["is a PDF document"]),
+        (b"LOCUS       NC_001\n", ["is a GenBank file", "Convert it to FASTA"]),
+        (b"ID   X56734; SV 1; linear;\n", ["is an EMBL or UniProt file", "Convert it to FASTA"]),
+        (b"##gff-version 3\n", ["is a GFF file"]),
+        (b"##fileformat=VCFv4.2\n", ["is a file of variants"]),
+        (b"H\tVN:Z:1.0\nS\t1\tACGT\n", ["is an assembly graph (GFA)", "awk"]),
+        (b"CLUSTAL W (1.8)\n", ["is an alignment, but not in FASTA"]),
+        (b"NCBI.sra\5\3\x19\x88", ["is an archive of the SRA", "fasterq-dump"]),
+        (b"\x89HDF\r\n\x1a\n", ["is HDF5, such as FAST5", "Basecall it"]),
+        (b"\x8bPOD\r\n\x1a\n", ["is POD5", "Basecall it"]),
+        (b"C'A\x1a\0\0\0\0", ["is a 2bit file", "twoBitToFa"]),
+        (b"\x1f\x9d\x90A", ["is compressed with compress (.Z)", "gzip, bzip2, xz or zstd"]),
+        (b"\4\x22M\x18d@", ["is compressed with LZ4", "gzip, bzip2, xz or zstd"]),
+        (b"LZIP\1", ["is compressed with lzip"]),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            ["is a pointer of Git LFS", "git lfs pull"],
+        ),
+        (b"crypt4gh\1\0", ["is encrypted", "Decrypt it"]),
+        (b"ACGTACGTTGCA\n", ["no header line", "'>' and a name"]),
     ],
 )
 def test_other_kinds_are_refused_with_a_remedy(message, data, words):
@@ -124,11 +156,6 @@ def test_a_damaged_compressed_file_is_refused(message, tmp_path, compression):
     for i in range(len(data) // 2, len(data) // 2 + 20):
         data[i] ^= 0xFF
     assert message(bytes(data)).startswith("reads.dat")
-
-
-def test_bytes_behind_a_zstd_file_are_refused(message, tmp_path):
-    text = message(compress(random_fasta(9), "zst", tmp_path) + b"garbage")
-    assert "cannot be read to its end" in text and "copy it again" in text
 
 
 def test_a_missing_file_is_the_users_error(tmp_path):
@@ -184,38 +211,48 @@ def test_letters_that_are_not_dna_are_refused(message, sequence, words):
     "data",
     [
         ">ok\nAC\n>caf\u00e9\nACGT\n".encode(),
-        ">ok\nAC\n>a caf\u00e9\nACGT\n".encode(),
         ">ok\nAC\n>a\nAC\u00c9T\n".encode(),
-        b">ok\nAC\n>a caf\xe9\nACGT\n",  # Latin-1
+        b">ok\nAC\n>caf\xe9\nACGT\n",  # Latin-1
+        b"@ok\nAC\n+\nII\n@a\nAC\xc3\x89T\n+\nIIIII\n",
         b"@ok\nAC\n+\nII\n@caf\xc3\xa9\nACGT\n+\nIIII\n",
         b"@ok\nAC\n+\nII\n@caf\xe9\nACGT\n+\nIIII\n",
     ],
 )
 def test_letters_beyond_ascii_are_refused(message, data):
     text = message(data)
-    assert text.startswith(("reads.dat, after record ", "reads.dat, before its first record: "))
+    assert text.startswith("reads.dat, record 2")
     assert "must be plain ASCII" in text and "cut short" not in text
 
 
 def test_text_that_becomes_another_thing_is_refused(message):
-    assert "Expected '>'" in message(b"# a comment\nACGT\n")
+    assert "line 2 ('ACGT') comes before the first header line" in message(b"# a comment\nACGT\n")
 
 
 @pytest.mark.parametrize(
     "data, words",
     [
-        (FASTQ[:-2], "Length of sequence and qualities differ"),
-        (FASTQ[:-7], "Premature end of file"),
-        (FASTQ[:-10], "Premature end of file"),
-        (FASTQ + b"@q3\nACGT\nAC\n+\nIIII\nII\n", "Line expected to start with '+'"),
-        (FASTQ + b">q3\nACGT\n+\nIIII\n", "Line expected to start with '@'"),
+        (FASTQ[:-2], "record 2: q2: 2 bases but 1 qualities. The file is damaged, or a program"),
+        (
+            FASTQ[:-3],
+            "record 2: q2: 2 bases but 0 qualities at the end of the file. The file is cut",
+        ),
+        (FASTQ[:-7], "record 2: q2: the file ends before its line '+'. The file is cut short"),
+        (FASTQ[:-10], "record 2: q2: the file ends before its line '+'. The file is cut short"),
+        (FASTQ + b"@q3\nACG\n+\nIIII\n" + FASTQ, "record 3: q3: 3 bases but 4 qualities"),
+        (FASTQ + b"@q3\nACGT\n+\nIII\n" + FASTQ, "record 3: q3: 4 bases but 3 qualities"),
+        (FASTQ + b"@q3\nACGT\nAC\n+\nIIII\n", "record 3: q3: 6 bases but 4 qualities at the end"),
+        (
+            FASTQ + b"@q3\nACGT\n" + FASTQ,
+            "record 3: q3: the next record begins before its line '+'",
+        ),
+        (FASTQ + b"ACGT\n" + FASTQ, "record 3: begins with 'ACGT', not with '@'"),
+        (FASTQ + b">q3\nACGT\n+\nIIII\n", "record 3: begins with '>', as FASTA"),
     ],
 )
 def test_a_truncated_or_damaged_fastq_is_refused(message, data, words):
     text = message(data)
-    last = 2 if len(data) > len(FASTQ) else 1
-    assert text.startswith(f"reads.dat, after record {last} (q{last}): ")
-    assert words in text and "at line " in text and "copy or make it again" in text
+    assert text.startswith("reads.dat, " + words)
+    assert "copy" in text or "FASTA" in text
 
 
 def test_a_fastq_may_have_crlf_and_no_last_line_end(read):
@@ -311,7 +348,10 @@ def test_a_damaged_bam_is_refused(message, tmp_path):
 
 def test_a_bam_in_plain_gzip_is_refused(message, tmp_path):
     data = gzip.decompress(write_bam(tmp_path / "w", many_reads(9)))
-    assert "cannot be read to its end" in message(gzip.compress(data))
+    for text, how in [(message(gzip.compress(data)), "compressed with gzip"),
+                      (message(compress(data, "zst", tmp_path)), "compressed with zstd"),
+                      (message(data), "not compressed")]:  # fmt: skip
+        assert f"is BAM, but {how} instead of BGZF" in text and "samtools view -b" in text
 
 
 def test_cram_and_sam_of_samtools_are_refused(message, tmp_path):

@@ -110,7 +110,9 @@ def test_chunk_length_changes_the_chunks(split):
 def test_no_records_give_header_only_tables_and_no_shard(split):
     counts, out = split("")
     assert (counts.records, counts.chunks) == (0, 0)
-    assert sorted(path.name for path in out.iterdir()) == ["s.records.tsv", "s.shards.tsv"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "s.records.tsv", "s.shards.tsv", "s.warnings.txt",
+    ]  # fmt: skip
     assert rows(out / "s.records.tsv") == rows(out / "s.shards.tsv") == []
 
 
@@ -140,7 +142,8 @@ def test_repeated_names_are_numbered_also_across_files(split, caplog):
                                ("b_dup2", "TT"), ("a_dup3", "AC"), ("c", "AG")]
     )  # fmt: skip
     assert counts.renamed == 3 and counts.records == 6
-    assert "3 sequences shared a name" in caplog.text and "(first: a)" in caplog.text
+    assert "s: warning: 3 sequences share a name" in caplog.text and "(first: a)" in caplog.text
+    assert (out / "s.warnings.txt").read_text().splitlines() == counts.warnings
     assert len(rows(out / "s.shards.tsv")) == 3  # those of the second reading only
 
 
@@ -154,7 +157,7 @@ def test_a_rename_that_hits_another_name_is_refused(split):
 def test_a_name_that_occurs_once_is_kept(split, caplog, name):
     counts, out = split(f">{name}\nAC\n")
     assert ids_and_names(out) == [(name, name, "in0.fa")]
-    assert counts.renamed == 0 and not caplog.text
+    assert counts.renamed == 0 and not caplog.text and counts.warnings == []
 
 
 def test_names_of_the_header_row_can_repeat(split):
@@ -192,6 +195,17 @@ def test_repeated_ids_compare_whole_names(tmp_path):
     names = ["b", "a", "B", "a b", "a.1", "a_1", "a", "b ", "10", "1", "\u00e9", "\u00e9"]
     table.write_text("sequence_id\tname\n" + "".join(f"{name}\tb\n" for name in names))
     assert repeated_ids(table) == {"a", "\u00e9"}
+
+
+def test_warnings_of_the_reader_are_the_samples(split, caplog):
+    texts = [">a\nAC\n--\n>b\nGG\n", ">a\nAC\n--\n"]  # read twice, since a repeats
+    with caplog.at_level(logging.WARNING):
+        counts, out = split(*texts)
+    assert [line.split(":")[0] for line in counts.warnings[:2]] == ["in0.fa", "in1.fa"]
+    assert all("1 line '--' between records" in line for line in counts.warnings[:2])
+    assert len(counts.warnings) == 3 and "NAME_dupN" in counts.warnings[2]
+    assert (out / "s.warnings.txt").read_text().splitlines() == counts.warnings
+    assert caplog.text.count("warning: ") == 3
 
 
 def test_a_bad_file_stops_the_sample(split):

@@ -1,4 +1,4 @@
-// One sample's files -> chunk shards in input order, the list of shards, a row for each sequence.
+// One sample's files -> chunk shards in input order, the list of shards, a row for each sequence, warnings.
 process SPLIT {
     tag "${meta.id}"
     label 'process_low'
@@ -10,7 +10,7 @@ process SPLIT {
     val library
 
     output:
-    tuple val(meta), path("${meta.id}.records.tsv"), path("${meta.id}.shards.tsv"), emit: tables
+    tuple val(meta), path("${meta.id}.records.tsv"), path("${meta.id}.shards.tsv"), path("${meta.id}.warnings.txt"), emit: tables
     tuple val(meta), path("${meta.id}.*.chunks.fna", arity: '0..*'), emit: chunks
     path 'versions.yml', topic: versions
 
@@ -26,6 +26,6 @@ process SPLIT {
     printf 'sequence_id\\tname\\tfile\\tlength_bp\\tchunks\\n' > ${meta.id}.records.tsv
     printf 'shard\\tchunks\\tlength_bp\\n' > ${meta.id}.shards.tsv
     printf '>stub_chunk_1\\nATG\\n' > ${meta.id}.00001.chunks.fna
-    touch versions.yml
+    touch ${meta.id}.warnings.txt versions.yml
     """
 }

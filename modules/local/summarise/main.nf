@@ -4,7 +4,7 @@ process SUMMARISE {
     label 'process_single'
 
     input:
-    tuple val(meta), path(records), path(shards), path(chunks), path(tables), path(scores)
+    tuple val(meta), path(records), path(shards), path(warnings), path(chunks), path(tables), path(scores)
     val chunk_bp
     stdin // what provenance.json says of the models
     tuple path(calibration), val(calibration_sha256), val(viral_prior) // empty: not calibrated
@@ -21,7 +21,7 @@ process SUMMARISE {
     def calibrated = calibration ? "--calibration ${calibration} --calibration-sha256 ${calibration_sha256} ${prior}" : ''
     """
     vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} ${calibrated} --provenance - \\
-        --records ${records} --shards ${shards} \\
+        --records ${records} --shards ${shards} --warnings ${warnings} \\
         --chunks ${chunks} --chunk-tables ${tables} --scores ${scores} \\
         --process ${task.process} --library ${library}
     """
@@ -34,6 +34,6 @@ process SUMMARISE {
     printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv ${meta.id}/chunks.tsv > ${meta.id}/contigs.tsv
     printf '##gff-version 3\\n' > ${meta.id}/regions.gff3
     touch ${meta.id}/regions.bed ${meta.id}/viral.fasta ${meta.id}/provenance.json versions.yml
-    printf 'sample\\tsequences\\n${meta.id}\\t0\\n' > ${meta.id}.summary.tsv
+    printf 'sample\\tsequences\\twarnings\\n${meta.id}\\t0\\t\\n' > ${meta.id}.summary.tsv
     """
 }

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.reader import InputFile, Record, open_decompressed, read_records
+from virnucpro.sequences.sample_warnings import SampleWarnings
 
 MATES = {"/1": "first", "/2": "second"}
 # the header of an Illumina read: `NAME 1:N:0:ACGT`
@@ -16,15 +17,17 @@ MATE_IN_NAME = {
 REMEDY = "Give the file of first mates as input, that of second mates as input_2."
 
 
-def read_interleaved(source: InputFile) -> Iterator[Record]:
+def read_interleaved(source: InputFile, warnings: SampleWarnings) -> Iterator[Record]:
     """Yield the records of a file in which the two reads of each pair alternate, as /1 and /2.
 
+    Args:
+        warnings: gets what is odd about the file.
     Raises: InputError for an odd number of reads, and where neighbours are not of one pair.
     """
     file_name = source.path.name
     remedy = "Is the file interleaved? If not, omit --interleaved; else make it again."
     position = 0
-    records = read_records(source)
+    records = read_records(source, warnings)
     for first in records:
         position += 2
         second = next(records, None)

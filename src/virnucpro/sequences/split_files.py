@@ -2,6 +2,7 @@
 
 SAMPLE.records.tsv   a row for each sequence
 SAMPLE.shards.tsv    a row for each shard
+SAMPLE.warnings.txt  what was odd about its files, a line each (sample_warnings.py)
 SHARD.chunks.fna     the chunks
 """
 

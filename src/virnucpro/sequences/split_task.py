@@ -5,7 +5,7 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +13,7 @@ from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
 from virnucpro.sequences.mates import check_first_pair, check_pairs, read_interleaved
 from virnucpro.sequences.reader import InputFile, read_records
+from virnucpro.sequences.sample_warnings import SampleWarnings, write_warnings
 from virnucpro.sequences.split_files import RECORDS_HEADER, SHARDS_HEADER, fasta_entry
 
 logger = logging.getLogger(__name__)
@@ -25,17 +26,18 @@ TOKENS_PER_BP = 0.3
 
 @dataclass
 class SplitCounts:
-    """What one sample was cut into."""
+    """What one sample was cut into, and what was odd about it."""
 
     records: int = 0
     chunks: int = 0
     renamed: int = 0
+    warnings: SampleWarnings = field(default_factory=SampleWarnings)
 
 
 def split_sample(
     sample: str, sources: Sequence[InputFile], chunk_bp: int, shard_tokens: int, out: Path
 ) -> SplitCounts:
-    """Write the chunk shards, `<sample>.shards.tsv` and `<sample>.records.tsv` of one sample.
+    """Write the chunk shards, `<sample>.shards.tsv`, `.records.tsv` and `.warnings.txt`.
 
     Args:
         sources: the files in the order of the samplesheet.
@@ -43,6 +45,17 @@ def split_sample(
         out: folder for the files.
     Raises: InputError for a file that cannot be read, and for names that stay ambiguous.
     """
+    counts = _write_unique(sample, sources, chunk_bp, shard_tokens, out)
+    write_warnings(out / f"{sample}.warnings.txt", counts.warnings)
+    for line in counts.warnings:
+        logger.warning("%s: warning: %s", sample, line)
+    return counts
+
+
+def _write_unique(
+    sample: str, sources: Sequence[InputFile], chunk_bp: int, shard_tokens: int, out: Path
+) -> SplitCounts:
+    """Write shards and tables with ids that are unique in the sample."""
     counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated=frozenset())
     repeated = repeated_ids(out / f"{sample}.records.tsv")
     if not repeated:
@@ -53,11 +66,10 @@ def split_sample(
     counts = _write_sample(sample, sources, chunk_bp, shard_tokens, out, repeated)
     if still_repeated := repeated_ids(out / f"{sample}.records.tsv"):
         raise InputError(_clash(out / f"{sample}.records.tsv", sample, min(still_repeated)))
-    logger.warning(
-        "%s: %d sequences shared a name with an earlier one and were renamed NAME_dupN "
-        "(first: %s); sequences.tsv has both names",
-        sample, counts.renamed, min(repeated),
-    )  # fmt: skip
+    counts.warnings.append(
+        f"{counts.renamed} sequences share a name with an earlier one and were renamed NAME_dupN "
+        f"(first: {min(repeated)}). sequences.tsv has both names."
+    )
     return counts
 
 
@@ -75,7 +87,7 @@ def _write_sample(
         ShardWriter(sample, shard_tokens, out) as shards,
     ):
         records.write(RECORDS_HEADER)
-        for sequence_id, name, file, sequence in _named_records(sources, repeated):
+        for sequence_id, name, file, sequence in _named_records(sources, repeated, counts.warnings):
             coordinates = chunk_coordinates(len(sequence), chunk_bp)
             records.write(f"{sequence_id}\t{name}\t{file}\t{len(sequence)}\t{len(coordinates)}\n")
             for k, (start, end) in enumerate(coordinates):
@@ -87,7 +99,7 @@ def _write_sample(
 
 
 def _named_records(
-    sources: Iterable[InputFile], repeated: frozenset[str]
+    sources: Iterable[InputFile], repeated: frozenset[str], warnings: SampleWarnings
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield (id, name in the file, file name, sequence); ids are names made unique.
 
@@ -104,7 +116,7 @@ def _named_records(
         if source.mate == "/2" and mates:
             check_first_pair(mates, source)
         read = read_interleaved if source.interleaved else read_records
-        for name, sequence in read(source):
+        for name, sequence in read(source, warnings):
             position += 1
             if source.mate:
                 names = hash((names, name[:-2]))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from virnucpro.errors import InputError
-from virnucpro.sequences.reader import DAMAGED, open_decompressed
+from virnucpro.sequences.decompression import DamagedFile, open_decompressed
 from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
 
 CODON_BP = 3
@@ -81,7 +81,7 @@ def read_exons(path: Path) -> Exons:
     try:
         with open_decompressed(path) as stream:
             lines = io.TextIOWrapper(stream, "utf-8-sig", "replace").read().split("\n")
-    except DAMAGED as error:
+    except (DamagedFile, OSError) as error:
         raise InputError(f"{path.name}: cannot be read ({error}). Copy it again.") from error
     is_genbank = any(line.startswith("LOCUS ") for line in lines)
     pairs = _genbank(path, lines) if is_genbank else _gff3(path, lines)

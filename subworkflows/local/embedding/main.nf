@@ -80,7 +80,7 @@ workflow EMBEDDING {
     chunk_tables = TRANSLATE.out.tables
 
     emit:
-    sample_tables // [[id], records.tsv, shards.tsv], for each sample
+    sample_tables // [[id], records.tsv, shards.tsv, warnings.txt], for each sample
     empty_samples // [[id], []], for each sample without a shard
     chunks        // [shard meta, chunks.fna]
     chunk_tables  // [shard meta, chunks.tsv]

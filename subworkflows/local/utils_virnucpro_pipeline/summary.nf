@@ -1,5 +1,5 @@
-// What a run says: a line at its start; at its end one row for each sample in sheet order, on the
-// screen and in summary.tsv.
+// What a run says: a line at its start; warnings of each sample; at its end one row for each sample in
+// sheet order, on the screen and in summary.tsv.
 
 // Returns what a run says when its input and model set have been checked.
 def startLine(samples, set, values, version) {
@@ -9,9 +9,18 @@ def startLine(samples, set, values, version) {
         : "virnucpro-nf ${version}: ${counted(samples, 'sample')}, ${about}, scores ${set.calibration ? '' : 'not '}calibrated"
 }
 
-// Writes <outdir>/summary.tsv and prints it; stops with an error when a sample has no summary.
+// Says what SPLIT found odd about a sample, cached or not.
+def sayWarnings(sample, file) {
+    def lines = file.readLines('UTF-8')
+    if (lines) {
+        log.warn("Sample ${sample}: ${lines.size() == 1 ? lines[0] : lines.size() + ' warnings' + lines.collect { line -> "\n  ${line}" }.join()}")
+    }
+}
+
+// Writes <outdir>/summary.tsv and prints it, without the warnings, which have been said; stops with an
+// error when a sample has no summary.
 def publishSummary(samples, summaries, model, outdir) {
-    def tables = summaries.collectEntries { id, table -> [id, table.readLines()*.split('\t')] }
+    def tables = summaries.collectEntries { id, table -> [id, table.readLines('UTF-8').collect { line -> line.split('\t', -1) }] }
     def done = samples.findAll { s -> tables[s.id] }
     if (done) {
         def counts = [tables[done[0].id][0] as List] + done.collect { s -> tables[s.id][1] as List }
@@ -20,7 +29,8 @@ def publishSummary(samples, summaries, model, outdir) {
         def models = [own_columns.takeRight(3)] + done.collect { [model.model_set.replaceAll(/\s/, ' '), model.model_set_digest, (model.note ?: '').replaceAll(/\s/, ' ')] }
         def rows = [counts, models, columns].transpose().collect { parts -> parts.flatten().join('\t') }
         writeAtomically(file("${outdir}/summary.tsv", glob: false), rows.join('\n') + '\n')
-        println(aligned([counts, columns].transpose().collect { parts -> parts.flatten() }))
+        def shown = counts.collect { row -> row[0..<counts[0].indexOf('warnings')] } // its last column
+        println(aligned([shown, columns].transpose().collect { parts -> parts.flatten() }))
     }
     def failed = samples.findAll { s -> !tables[s.id] }
     if (failed) {
@@ -55,7 +65,7 @@ def counted(items, word) {
 def writeAtomically(target, text) {
     target.parent.mkdirs()
     def temporary = target.resolveSibling(".${target.name}.tmp")
-    temporary.text = text
+    temporary.setText(text, 'UTF-8')
     java.nio.file.Files.move(temporary, target, java.nio.file.StandardCopyOption.REPLACE_EXISTING)
 }
 

@@ -23,6 +23,7 @@ from virnucpro.consensus.calibration_file import to_json
 from virnucpro.consensus.calibrator import Bin, Calibration, Temperature
 from virnucpro.model_sets.calibration_entries import load_entry, made_for
 from virnucpro.model_sets.description import read_model_set
+from virnucpro.sequences.sample_warnings import write_warnings
 from virnucpro.training.set_folder import write_calibration
 
 
@@ -33,6 +34,7 @@ def arguments(files):
                  "scores": files.score_tables, **changes}  # fmt: skip
         argv = ["--sample", "s", "--chunk-length", str(CHUNK_BP)]
         argv += ["--records", str(files.records), "--shards", str(files.shards)]
+        argv += ["--warnings", str(files.records.with_name("s.warnings.txt"))]
         for option, paths in lists.items():
             argv += [f"--{option}", *map(str, paths)]
         return argv
@@ -50,8 +52,9 @@ def test_the_executable_writes_the_folder_and_a_row(
     assert list(row) == [
         "sample", "sequences", "viral", "non-viral", "empty", "too_short", "no_codon",
         "no_open_frame", "chunks", "chunks_viral", "chunks_nonviral", "chunks_partial", "frames",
+        "warnings",
     ]  # fmt: skip
-    assert row.pop("sample") == "s"
+    assert row.pop("sample") == "s" and row.pop("warnings") == ""
     numbers = {column: int(text) for column, text in row.items()}
     called = numbers["viral"] + numbers["non-viral"]
     assert called + sum(numbers[reason] for reason in REASONS) == numbers["sequences"] == 14
@@ -65,7 +68,20 @@ def test_the_executable_notes_the_models(arguments, executables, tmp_path, monke
     assert executables["summarise"]([*arguments(), "--provenance", "-"]) == 0
     assert visible(tmp_path / "s") == RESULTS | {"provenance.json"}
     note = json.loads((tmp_path / "s" / "provenance.json").read_text())
-    assert note == {**models, "sample": "s", "chunk_bp": CHUNK_BP}
+    assert note == {**models, "sample": "s", "chunk_bp": CHUNK_BP, "warnings": []}
+
+
+def test_warnings_of_split_come_back_in_the_row_and_in_the_provenance(
+    files, arguments, executables, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_warnings(files.records.with_name("s.warnings.txt"), ["x\ty.fa: \u00e4, cut", "two"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
+    assert executables["summarise"]([*arguments(), "--provenance", "-"]) == 0
+    (row,) = rows(tmp_path / "s.summary.tsv")
+    assert row["warnings"] == "x\\ty.fa: \u00e4, cut; two"
+    note = json.loads((tmp_path / "s" / "provenance.json").read_text())
+    assert note["warnings"] == ["x\\ty.fa: \u00e4, cut", "two"]
 
 
 def test_the_executable_leaves_no_table_behind_an_error(
