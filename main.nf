@@ -38,7 +38,7 @@ workflow {
     checked = samples.map { all -> [all] }.combine(model_set)
     checked.subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }
 
-    EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
+    EMBEDDING(samples, model_set, params.rna, params.subMap(['min_length', 'max_length']), params.shard_tokens, params.dnabert_s_shards)
     if (training) {
         TRAIN(
             EMBEDDING.out.sample_tables,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.input_checks.sheet import (
     InputRequest,
     Sheet,
@@ -78,7 +78,7 @@ def _samples_of_sheet(
         raise InputError(
             f"--input {request.input}: a samplesheet's first line names the columns sample and "
             "input (and input_2 for mates), separated by commas or tabs; this one has no "
-            f"{' and no '.join(missing)}: {', '.join(sheet.columns)}"
+            f"{' and no '.join(missing)}: {excerpt(', '.join(sheet.columns), 200)}"
         )
     faults = [
         *sheet.faults,
@@ -88,7 +88,7 @@ def _samples_of_sheet(
     samples: dict[str, SheetSample] = {}
     real_paths: dict[str, set[str]] = defaultdict(set)  # of a sample
     for number, row in enumerate(sheet.rows, start=1):
-        where = f"row {number} ({row['sample'] or 'no sample'}): "
+        where = f"row {number} ({excerpt(row['sample']) or 'no sample'}): "
         faults += [where + fault for fault in row_faults(row, schema)]
         sample = samples.setdefault(row["sample"], SheetSample(row["sample"], [], "", {}))
         for cell in filter(None, (row["input"], row.get("input_2"))):
@@ -121,7 +121,7 @@ def _name_faults(samples: Sequence[SheetSample]) -> list[str]:
     ]
     counts = Counter(sample.id.lower() for sample in samples)
     return faults + [
-        f"more than one file would be the sample '{name}'. Name them in a samplesheet"
+        f"more than one file would be the sample '{excerpt(name)}'. Name them in a samplesheet"
         for name, count in counts.items()
         if count > 1
     ]

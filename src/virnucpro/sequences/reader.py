@@ -2,6 +2,7 @@
 
 import io
 import lzma
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import dnaio
 import pysam
 import xopen
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 
 if sys.version_info >= (3, 14):  # the same as xopen, whose errors they are
     from compression import zstd
@@ -28,6 +29,8 @@ COMPRESSIONS = {
 }
 # IUPAC nucleotide codes in both cases, U for RNA, gaps of an alignment. Anything else is not DNA.
 NUCLEOTIDE_LETTERS = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv-."
+# ASCII blanks end a name. Biopython cuts at other controls too: here they are refused.
+FIRST_WORD = re.compile(r"\s*(\S*)", re.ASCII)
 U_TO_T = str.maketrans("Uu", "Tt")
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, OSError)
 
@@ -133,10 +136,15 @@ def _text_records(path: Path, kind: str) -> Iterator[tuple[str, str]]:
     reader = dnaio.FastqReader if kind == "FASTQ" else dnaio.FastaReader
     with open_decompressed(path) as stream:
         for record in reader(stream):
-            words = record.name.split(None, 1)
             sequence = record.sequence
             # Biopython drops blanks inside sequence lines; so did the original.
-            yield words[0] if words else "", "".join(sequence.split())
+            yield _first_word(record.name), "".join(sequence.split())
+
+
+def _first_word(header: str) -> str:
+    match = FIRST_WORD.match(header)
+    assert match, "it matches any text"
+    return match[1]
 
 
 def _bam_records(path: Path) -> Iterator[tuple[str, str]]:
@@ -167,14 +175,14 @@ def _bad_letter(path: Path, position: int, name: str, sequence: str, bad: bytes)
     share = len(bad) / len(sequence)
     kind = "looks like protein" if share > 0.2 and bad.isalpha() else "is not a nucleotide sequence"
     return (
-        f"{path.name}, record {position} ({name}): letter {letter!r} at position {where}; "
+        f"{path.name}, record {position} ({excerpt(name)}): letter {letter!r} at position {where}; "
         f"the record {kind}. Give DNA with IUPAC letters only."
     )
 
 
 def _place(position: int, name: str) -> str:
-    return f"after record {position} ({name})" if position else "before its first record"
+    return f"after record {position} ({excerpt(name)})" if position else "before its first record"
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return excerpt((str(error).splitlines() or [type(error).__name__])[0], 200)

@@ -58,7 +58,7 @@ def checkParameters(values, command_line, positional) {
 def unusedParameters(chosen, command_line) {
     def rules = schemaParameters()
     def training = rules.findAll { _name, rule -> rule.group == rules.set_name.group }.keySet()
-    def unused = chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch'] : training
+    def unused = chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch', 'min_length', 'max_length'] : training
     def given = givenNames(command_line).collect { name -> normalised(name) }
     def other = chosen == 'train' ? 'predict' : 'train'
     return unused.findAll { name -> normalised(name) in given }.collect { name -> "--${name} is for --workflow ${other}: omit it" }
