@@ -172,3 +172,17 @@ def test_only_line_ends_end_a_row_and_notes_stay_in_theirs(tmp_path: Path) -> No
     b, e = samples_of(tmp_path, text)
     assert (b.files, e.files) == (["/data/a.fa"], ["/data/b.fa"])
     assert (b.columns["note"], e.columns["note"]) == ("see c d", "one two three  four ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sample,input\n{0},a.fa\n", "sample,input\ns,{0}\n", "sample,input,{0}\ns,a.fa,x,y\n",
+        "sample,input,{0},{0}\ns,a.fa,x,y\n", "sample,{0}\ns,a.fa\n", "sample,input,\ns,a.fa,{0}\n",
+        "sample,input\n{0},a.fa,x\n",
+    ],
+)  # fmt: skip
+def test_no_message_repeats_ten_thousand_letters(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError) as error:
+        samples_of(tmp_path, text.format("\x1b" + "x" * 9_999))
+    assert 50 < len(str(error.value)) < 1500 and "\x1b" not in str(error.value)

@@ -8,7 +8,12 @@ import pytest
 from virnucpro.errors import InputError
 from virnucpro.sequences.length_range import ALL_LENGTHS, LengthRange
 from virnucpro.sequences.reader import InputFile
-from virnucpro.sequences.split_files import LINE_LENGTH, read_split_records
+from virnucpro.sequences.split_files import (
+    LINE_LENGTH,
+    RECORDS_HEADER,
+    read_chunks,
+    read_split_records,
+)
 from virnucpro.sequences.split_task import TOKENS_PER_BP, repeated_ids, split_sample
 
 
@@ -364,3 +369,14 @@ def test_mates_without_a_counterpart_are_refused(split, first, second):
 def test_each_file_of_mates_is_compared_with_its_own(split):
     texts = [">a\nAC\n", ">b\nAC\n>c\nAC\n", ">b\nAC\n>c\nAC\n", "", ""]
     assert split(*texts, mates=["", "/1", "/2", "/1", "/2"])[0].records == 5
+
+
+def test_tables_and_chunks_break_at_line_feeds_alone(tmp_path):
+    """SPLIT refuses such names; a reader must not make two rows of one either."""
+    odd = "a\rb\x0bc\x0cd\x1ce\x1df\x1eg\x85h\u2028i\u2029j"
+    table = tmp_path / "t"
+    table.write_text(f"{RECORDS_HEADER}{odd}\tn\tf\t2\t1\t\n{odd}\tn\tf\t2\t1\t\n")
+    assert repeated_ids(table) == {odd}
+    assert [record.sequence_id for record in read_split_records(table)] == [odd, odd]
+    table.write_text(f">{odd}_chunk_1\nAC\n")
+    assert list(read_chunks(table)) == [(f"{odd}_chunk_1", "AC")]

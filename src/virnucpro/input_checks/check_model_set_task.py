@@ -196,9 +196,9 @@ def _calibration_in_use(
             return None, []
         return None, [
             f"--viral_prior {request.viral_prior}: the model set {excerpt(model_set.name)} is not "
-            f"calibrated for chunks of {chunk_bp} bp and the frame rule {rule.name} (it is for: "
-            f"{'; '.join(map(str, entries)) or 'nothing'}), so its scores are not probabilities. "
-            "Omit it."
+            f"calibrated for chunks of {chunk_bp} bp and the frame rule {excerpt(rule.name)} "
+            f"(it is for: {excerpt('; '.join(map(str, entries)) or 'nothing', 200)}), so its "
+            "scores are not probabilities. Omit it."
         ]
     where = f"calibration for {entry}: "
     if entry.file in request.faults:

@@ -261,6 +261,6 @@ def repeated_ids(records: Path) -> frozenset[str]:
     """
     repeated = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command, "bash", records, records.parent],
-        stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "LC_ALL": "C"},
+        stdout=subprocess.PIPE, check=True, env={**os.environ, "LC_ALL": "C"},
     )  # fmt: skip
-    return frozenset(repeated.stdout.split("\n")[:-1])
+    return frozenset(repeated.stdout.decode().split("\n")[:-1])  # splitlines knows more breaks
