@@ -34,7 +34,7 @@ def test_a_harmless_name_is_the_id(name):
         ("visibility", "_visibility"), ("chr", "_chr"), ("chrom", "_chrom"),
         ('"', "_"), ('"a', "_a"), ('a"b"', "a_b_"), ('="x"', "_=_x_"), ('"=1', "_=1"),
         ("\u00e91", "_1"), ("Z\u00fcrich", "Z_rich"), ("caf\udce9", "caf_"), ("a\u2028b", "a_b"),
-        ("a\u00a0b", "a_b"), ("\ufeffa", "_a"), ("a b", "a_b"),
+        ("a\u00a0b", "a_b"), ("Z\udcc3\udcbcrich", "Z_rich"), ("\ufeffa", "_a"), ("a b", "a_b"),
     ],
 )  # fmt: skip
 def test_what_a_reader_takes_for_something_else_is_replaced(name, expected):
@@ -46,6 +46,11 @@ def test_what_a_reader_takes_for_something_else_is_replaced(name, expected):
 def test_a_control_character_is_refused_and_named_by_its_escape(letter):
     fault = name_fault(f"a{letter}b")
     assert f"has the control character {ascii(letter)}. " in fault and fault.isprintable()
+
+
+def test_a_control_character_is_seen_in_bytes_too():
+    assert "control character '\\x85'" in name_fault("a\udcc2\udc85b")
+    assert name_fault("a\udc85b") == ""  # three dots in Windows-1252, not UTF-8
 
 
 def test_a_long_name_is_refused_in_a_short_message():

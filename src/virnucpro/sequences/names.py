@@ -33,12 +33,13 @@ def safe_id(name: str) -> str:
     """
     if SAFE_ID.fullmatch(name):
         return name
-    text = UNSAFE_LETTER.sub("_", name)
+    text = UNSAFE_LETTER.sub("_", _as_utf8(name))
     return text if SAFE_ID.fullmatch(text) else f"_{text}"
 
 
 def name_fault(name: str) -> str:
     """Return why a sequence cannot be called so, or ""."""
+    name = _as_utf8(name)
     if control := CONTROL.search(name):
         return (
             f"its name {excerpt(name)} has the control character {ascii(control[0])}. The file is "
@@ -60,6 +61,11 @@ def encode_cell(text: str) -> str:
 def decode_cell(cell: str) -> str:
     """Return the name that encode_cell wrote."""
     return unquote(cell, errors="surrogateescape")
+
+
+def _as_utf8(name: str) -> str:
+    """Return a name whose bytes beyond ASCII, kept as surrogates, are letters where they can be."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 def _percent(letter: re.Match[str]) -> str:
