@@ -61,7 +61,7 @@ workflow {
         }
     }
 
-    EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
+    EMBEDDING(samples, model_set, params.rna, params.subMap(['min_length', 'max_length']), params.shard_tokens, params.dnabert_s_shards)
     EMBEDDING.out.sample_tables.subscribe { meta, _records, _shards, warnings -> sayWarnings(meta.id, warnings) }
     if (training) {
         TRAIN(

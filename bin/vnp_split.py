@@ -10,6 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
+from virnucpro.sequences.length_range import LengthRange
 from virnucpro.sequences.reader import InputFile
 from virnucpro.sequences.split_task import split_sample
 from virnucpro.task import run_task, task_parser
@@ -21,9 +22,13 @@ def split(args: argparse.Namespace) -> None:
         InputFile(path, f"/{end}" if end in "12" else "", args.rna, interleaved=end == "i")
         for path, end in zip(args.inputs, args.ends, strict=True)
     ]
-    counts = split_sample(args.sample, sources, args.chunk_length, args.shard_tokens, Path())
+    lengths = LengthRange(args.min_length, args.max_length)
+    counts = split_sample(
+        args.sample, sources, args.chunk_length, args.shard_tokens, Path(), lengths
+    )
+    left_out = f", {counts.left_out} left out by length" if counts.left_out else ""
     logging.getLogger("vnp_split").info(
-        "%s: %d sequences, %d chunks", args.sample, counts.records, counts.chunks
+        "%s: %d sequences, %d chunks%s", args.sample, counts.records, counts.chunks, left_out
     )
 
 
@@ -39,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--chunk-length", required=True, type=int, metavar="BP")
     parser.add_argument("--rna", action="store_true", help="read U as T")
+    parser.add_argument("--min-length", type=int, default=0, metavar="BP", help="to be called")
+    parser.add_argument("--max-length", type=int, metavar="BP", help="to be called (default: any)")
     parser.add_argument(
         "--shard-tokens", type=int, default=0, help="ESM-2 tokens a shard aims at; 0: one shard"
     )

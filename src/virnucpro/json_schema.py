@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from virnucpro.errors import excerpt
+
 
 class Misfit(NamedTuple):
     """One fault: keys and indices from the top to the value, joined by dots; what it must be."""
@@ -32,5 +34,5 @@ def _faults(error: ValidationError) -> Iterator[Misfit]:
             if name not in error.instance:
                 yield Misfit(".".join([*path, name]), "missing")
     else:
-        cause = error.schema.get("errorMessage") or error.message
+        cause = error.schema.get("errorMessage") or excerpt(error.message, 200)
         yield Misfit(".".join(path), cause)

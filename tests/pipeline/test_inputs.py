@@ -108,7 +108,7 @@ def test_no_open_frame_at_all_is_a_valid_run_without_gpu_tasks_and_chunk_length_
 def test_warnings_of_a_sample_reach_the_user_also_when_cached(pipeline: Pipeline) -> None:
     (pipeline.folder / "twice.fa").write_text(f">x\n{OPEN_FRAME}\n" * 2)
     (pipeline.folder / "once.fa").write_text(f">x\n{OPEN_FRAME}\n")
-    words = "1 sequences share a name with an earlier one and were renamed NAME_dupN (first: x)."
+    words = "1 sequences shared a name with an earlier one and were renamed NAME_dupN (first: x)."
     for options in ([], ["-resume"]):
         run = pipeline.run("--input", "*e.fa", *options)
         assert run.status == 0, run.output
@@ -120,6 +120,42 @@ def test_warnings_of_a_sample_reach_the_user_also_when_cached(pipeline: Pipeline
     note = json.loads(run.table("twice", "provenance.json"))
     assert note["warnings"] == [rows["twice"]["warnings"]]
     assert "SPLIT twice" in run.names("CACHED")
+
+
+def test_lengths_and_odd_names_are_accounted_for(pipeline: Pipeline) -> None:
+    """One run: sequences left out by length, a sample left out as a whole, names that need an id."""
+    (pipeline.folder / "some.fa").write_text(
+        f">short\n{OPEN_FRAME[:99]}\n>=1+1\n{OPEN_FRAME}\n>track\n{OPEN_FRAME[:100]}\n"
+        f'>"q\n{OPEN_FRAME[:120]}\n>long\n{OPEN_FRAME * 2}\n>rna\n{"ACGU" * 30}\n'
+    )
+    (pipeline.folder / "none.fa").write_text(f">a\n{OPEN_FRAME[:50]}\n>b\nAC\n")
+    (pipeline.folder / "s.csv").write_text("sample,input\nsome,some.fa\nnone,none.fa\n")
+    run = pipeline.run("--input", "s.csv", "--min_length", "100", "--max_length", "144")
+    assert run.status == 0, run.output
+
+    def rows(path: Path) -> list[dict[str, str]]:
+        with path.open(newline="") as table:
+            return list(csv.DictReader(table, delimiter="\t", strict=True))
+
+    sequences = rows(run.outdir / "some" / "sequences.tsv")
+    assert [(row["sequence_id"], row["name"], row["reason"]) for row in sequences] == [
+        ("short", "short", "shorter_than_min_length"), ("_=1+1", "%3D1+1", ""),
+        ("_track", "track", ""), ("_q", "%22q", ""), ("long", "long", "longer_than_max_length"),
+        ("rna", "rna", ""),
+    ]  # fmt: skip
+    assert [row["call"] == "none" for row in sequences] == [True, False, False, False, True, False]
+    frames = rows(run.outdir / "some" / "prediction_results.txt")
+    called = {row["Sequence_ID"].split("_chunk_")[0] for row in frames}
+    assert called == {"_=1+1", "_track", "_q", "rna"}
+    assert run.table("none") == b"Sequence_ID\tPrediction\tscore1\tscore2\n"
+    some, none = rows(run.outdir / "summary.tsv")
+    for row, lengths in ((some, ("1", "1")), (none, ("2", "0"))):
+        assert (row["shorter_than_min_length"], row["longer_than_max_length"]) == lengths
+        names = ("viral", "non-viral", "empty", "too_short", "no_codon", "no_open_frame")
+        total = sum(int(row[name]) for name in names) + sum(map(int, lengths))
+        assert total == int(row["sequences"]) > 0
+    note = json.loads((run.outdir / "some" / "provenance.json").read_text())
+    assert (note["min_length"], note["max_length"]) == (100, 144)
 
 
 def test_a_glob_makes_a_sample_of_each_file(pipeline: Pipeline) -> None:

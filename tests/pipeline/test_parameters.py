@@ -23,6 +23,8 @@ FAULTS: list[list[tuple[list[str], str]]] = [
         (["--weights_dir", "/a/"], "--weights_dir /a/ must be an absolute path without a slash at its end"),
         (["--slurm_account", "007"], "--slurm_account 7 was written as 007 and read as a number"),
         (["--attention", "fast"], "--attention fast must be one of auto, reference, sdpa, triton, varlen, flash"),
+        (["--min_length", "-1"], "--min_length -1 must be at least 0"),
+        (["--max_length", "1kb"], "--max_length 1kb must be an integer"),
         (["--token_budget", "1000"], "--token_budget 1000 must be at least 1024"),
         (["--seed", "3"], "--seed is for --workflow train: omit it"),
         (["--input", DEMO], ""),
@@ -34,6 +36,7 @@ FAULTS: list[list[tuple[list[str], str]]] = [
         (["--viral_prior", "few"], "--viral_prior few must be a number"),
         ([], "--input is required"),
         (["--workflow", "train"], "--viral_prior is for --workflow predict"),
+        (["--min_length", "9"], "--min_length is for --workflow predict"),
     ],
 ]  # fmt: skip
 

@@ -140,6 +140,31 @@ def test_what_means_the_same_has_the_same_digest(
     assert read_model_set(tmp_path).digest == set_digest(description | {"calibration": plain})
 
 
+@pytest.mark.parametrize(
+    "lengths", [{}, {"min_length": 7}, {"max_length": 9}, {"min_length": 9, "max_length": 9}]
+)
+def test_lengths_in_use_are_in_the_provenance(model_set: Path, lengths: dict[str, Any]) -> None:
+    note = check(model_set, **lengths).provenance
+    assert {k: v for k, v in note.items() if k.endswith("_length")} == lengths
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "n" * 10_000, "chunk_bp": [30]}, {"name": ["n" * 10_000]},
+        {"format": "f" * 10_000}, {"frame_rule": "r" * 10_000}, {"chunk_bp": ["c" * 10_000]},
+        {"calibration": [ENTRY | {"file": "f" * 10_000}]}, {"k" * 10_000: 1, "chunk_bp": "c" * 9999},
+    ],
+)  # fmt: skip
+def test_no_message_repeats_ten_thousand_letters(
+    model_set: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    folder = shutil.copytree(model_set, tmp_path / "set")
+    edit(folder / "modelset.json", **changes)
+    message = refusal(folder, chunk_length=500, viral_prior=0.5)
+    assert 50 < len(message) < 1500
+
+
 def calibrate(folder: Path, chunk_bp: int, frame_rule: str, prior: float) -> Path:
     """Add a calibration, distinguished by its prior."""
     bins = (Bin(1, Temperature(2.0, 0.0), Rates((-1.0, 0.5), (1.0, 0.5), (1.0, 0.1))),)
@@ -288,6 +313,7 @@ MISFITS: list[tuple[Callable[[dict[str, Any]], None] | str | None, dict[str, Any
     (whole(frame_rule={"rule": "longest"}), {}, "requires the frame rule 'longest', which this version does not have"),
     (whole(), {"viral_prior": 0.1}, "--viral_prior 0.1: the model set random is not calibrated for chunks of 500 bp and the frame rule open (it is for: nothing)"),
     (whole(), {"chunk_length": 400}, "--chunk_length 400: the model set random was trained on 500, 300 bp."),
+    (whole(), {"min_length": 500, "max_length": 499}, "--min_length 500 is more than --max_length 499: no sequence"),
     (several(part("esm2", file="esm2/model.safetensors"), part("dnabert_s", file="dnabert_s/model.safetensors")),
      {"weights_dir": "/opt/weights"}, "dnabert_s and esm2 are both called model.safetensors"),
     (whole(name="a\nb"), {}, "name (must be a text of one line)"),

@@ -290,3 +290,17 @@ def test_interleaved_files_have_no_mates_in_another(tmp_path: Path) -> None:
     assert [sample.ends for sample in both] == ["ii"]
     with pytest.raises(InputError, match="sample 's': --interleaved is for files that hold both"):
         samples_of(tmp_path, "sample,input,input_2\ns,r1.fq,r2.fq\n", interleaved=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sample,input\n{0},a.fa\n", "sample,input\ns,{0}\n", "sample,input,{0}\ns,a.fa,x,y\n",
+        "sample,input,{0},{0}\ns,a.fa,x,y\n", "sample,{0}\ns,a.fa\n", "sample,input,\ns,a.fa,{0}\n",
+        "sample,input\n{0},a.fa,x\n",
+    ],
+)  # fmt: skip
+def test_no_message_repeats_ten_thousand_letters(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError) as error:
+        samples_of(tmp_path, text.format("\x1b" + "x" * 9_999))
+    assert 50 < len(str(error.value)) < 1500 and "\x1b" not in str(error.value)

@@ -6,8 +6,14 @@ import tracemalloc
 import pytest
 
 from virnucpro.errors import InputError
+from virnucpro.sequences.length_range import ALL_LENGTHS, LengthRange
 from virnucpro.sequences.reader import InputFile
-from virnucpro.sequences.split_files import LINE_LENGTH
+from virnucpro.sequences.split_files import (
+    LINE_LENGTH,
+    RECORDS_HEADER,
+    read_chunks,
+    read_split_records,
+)
 from virnucpro.sequences.split_task import TOKENS_PER_BP, repeated_ids, split_sample
 
 
@@ -16,16 +22,18 @@ def split(tmp_path):
     """Split FASTA texts, one a file; return (counts, folder)."""
     runs = itertools.count()
 
-    def run(*texts, chunk_bp=500, shard_tokens=0, mates=None, interleaved=False):
+    def run(
+        *texts, chunk_bp=500, shard_tokens=0, mates=None, interleaved=False, lengths=ALL_LENGTHS
+    ):
         out = tmp_path / f"run{next(runs)}"
         out.mkdir()
         sources = []
         for n, text in enumerate(texts):
             path = tmp_path / f"in{n}.fa"
-            path.write_text(text)
+            path.write_bytes(text.encode("utf-8", "surrogateescape"))
             mate = (mates or [""] * len(texts))[n]
             sources.append(InputFile(path, mate, interleaved=interleaved))
-        return split_sample("s", sources, chunk_bp, shard_tokens, out), out
+        return split_sample("s", sources, chunk_bp, shard_tokens, out, lengths), out
 
     return run
 
@@ -55,7 +63,7 @@ def test_chunks_of_records_of_all_lengths(split, original):
     for record in text.split(">")[1:]:
         name, sequence = record.split("\n")[:2]
         coordinates = original.chunk_coordinates(len(sequence), 300)
-        table.append([name, name, "in0.fa", str(len(sequence)), str(len(coordinates))])
+        table.append([name, name, "in0.fa", str(len(sequence)), str(len(coordinates)), ""])
         for number, (start, end) in enumerate(coordinates, start=1):
             lines = [sequence[i : min(i + 60, end)] for i in range(start, end, 60)]
             expected += "\n".join([f">{name}_chunk_{number}", *lines, ""])
@@ -71,7 +79,7 @@ def test_chunks_of_records_of_all_lengths(split, original):
 def test_headers_of_the_tables(split):
     _, out = split(">a\nAC\n")
     assert (out / "s.records.tsv").read_text() == (
-        "sequence_id\tname\tfile\tlength_bp\tchunks\na\ta\tin0.fa\t2\t1\n"
+        "sequence_id\tname\tfile\tlength_bp\tchunks\treason\na\ta\tin0.fa\t2\t1\t\n"
     )
     assert (out / "s.shards.tsv").read_text() == "shard\tchunks\tlength_bp\ns.00001\t1\t2\n"
 
@@ -142,7 +150,7 @@ def test_repeated_names_are_numbered_also_across_files(split, caplog):
                                ("b_dup2", "TT"), ("a_dup3", "AC"), ("c", "AG")]
     )  # fmt: skip
     assert counts.renamed == 3 and counts.records == 6
-    assert "s: warning: 3 sequences share a name" in caplog.text and "(first: a)" in caplog.text
+    assert "s: warning: 3 sequences shared a name" in caplog.text and "(first: a)" in caplog.text
     assert (out / "s.warnings.txt").read_text().splitlines() == counts.warnings
     assert len(rows(out / "s.shards.tsv")) == 3  # those of the second reading only
 
@@ -180,6 +188,123 @@ def test_a_number_that_is_another_ones_name_is_told_apart(split):
         ["unnamed_2", "unnamed_2"], ["unnamed_2_dup2", ""], ["a", "a"], ["a_dup2", "a"],
     ]  # fmt: skip
     assert counts.renamed == 1  # the one without a name has not lost any
+
+
+def test_names_that_readers_misread_get_another_id(split, caplog):
+    with caplog.at_level(logging.WARNING):
+        counts, out = split('>a\nAC\n>=1\nAC\n>b"c x\nGG\n>track_1\nTT\n>#a\nAG\n')
+    assert ids_and_names(out) == [
+        ("a", "a", "in0.fa"), ("_=1", "%3D1", "in0.fa"), ("b_c", "b%22c", "in0.fa"),
+        ("_track_1", "track_1", "in0.fa"), ("_#a", "#a", "in0.fa"),
+    ]  # fmt: skip
+    names = [record.name for record in read_split_records(out / "s.records.tsv")]
+    assert names == ["a", "=1", 'b"c', "track_1", "#a"]
+    assert chunk_text(out).split("\n")[2] == ">_=1_chunk_1"
+    assert counts.renamed == 0
+    assert "s: warning: 4 of 5 sequences were renamed (first: _=1)" in caplog.text
+
+
+def test_an_id_that_clashes_with_a_name_is_numbered(split):
+    counts, out = split('>a_b\nAC\n>a"b\nGG\n>=x\nTT\n>_=x\nTT\n>=x\nTT\n')
+    assert [row[:2] for row in rows(out / "s.records.tsv")] == [
+        ["a_b", "a_b"], ["a_b_dup2", "a%22b"], ["_=x", "%3Dx"], ["_=x_dup2", "_=x"],
+        ["_=x_dup3", "%3Dx"],
+    ]  # fmt: skip
+    assert counts.renamed == 3
+    assert [text[:31] for text in counts.warnings] == [
+        "3 of 5 sequences were renamed (", "3 sequences shared a name with ",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [">{} x\nAC\n", "@{} x\nAC\n+\nII\n"])
+def test_names_that_are_not_ascii_get_an_id_that_is(split, text):
+    names = ["Z\u00fcrich", "Z\u00f6rich", "caf\udce9", "\u4e2d"]
+    _, out = split("".join(text.format(name) for name in names))
+    assert [row[:2] for row in rows(out / "s.records.tsv")] == [
+        ["Z_rich", "Z%C3%BCrich"], ["Z_rich_dup2", "Z%C3%B6rich"], ["caf_", "caf%E9"],
+        ["_", "%E4%B8%AD"],
+    ]  # fmt: skip
+    assert [r.name for r in read_split_records(out / "s.records.tsv")] == names
+
+
+@pytest.mark.parametrize("letter", ["\x01", "\x08", "\x1b", "\x1c", "\x1f", "\x7f"])
+@pytest.mark.parametrize("text", [">a\nAC\n>b{}c d\nGG\n", "@a\nAC\n+\nII\n@b{}c d\nGG\n+\nII\n"])
+def test_a_control_character_in_a_name_is_refused(split, letter, text):
+    with pytest.raises(InputError) as refusal:
+        split(">x\nAC\n", text.format(letter))
+    escape = ascii(letter)
+    assert str(refusal.value).startswith(
+        f"in1.fa, record 2: its name b{escape[1:-1]}c has the control character {escape}. "
+    )
+
+
+def test_control_characters_in_a_description_do_no_harm(split):
+    _, out = split(">a x\x01y\x1fz\nAC\n>b\tx\x1by\nAC\n")
+    assert [row[0] for row in rows(out / "s.records.tsv")] == ["a", "b"]
+
+
+def test_a_name_of_ten_thousand_letters_is_refused_in_a_short_message(split):
+    with pytest.raises(
+        InputError, match="in0.fa, record 1: its name ACGT.*… has 10000 letters"
+    ) as e:
+        split(f">{'ACGT' * 2500}\n")
+    assert len(str(e.value)) < 300
+    with pytest.raises(InputError) as e:
+        split(f">{'A' * 999}\nA9\n")
+    assert len(str(e.value)) < 300
+
+
+def test_the_name_of_a_file_does_no_harm_in_a_table(tmp_path):
+    path = tmp_path / '"q"\t=1\u00e9.fa'
+    path.write_text(">a\nAC\n")
+    split_sample("s", [InputFile(path)], 500, 0, tmp_path)
+    assert ids_and_names(tmp_path) == [("a", "a", "%22q%22%09=1%C3%A9.fa")]
+    (record,) = read_split_records(tmp_path / "s.records.tsv")
+    assert record.file == path.name
+
+
+def test_sequences_with_u_are_counted(split, tmp_path):
+    text = ">a\nACGT\n>b\nACGU\n>c\nacgu\n>d\nACTU\n>e\nNN\n"
+    assert split(text.replace("U", "A").replace("u", "a"))[0].warnings == []
+    with_u, with_both = split(text)[0].warnings
+    assert with_u.startswith("3 of 5 sequences contain U (first: b)") and "use --rna" in with_u
+    assert with_both.startswith("1 of 5 sequences contain both T and U (first: d)")
+    assert "suspicious" in with_both
+    source = InputFile(tmp_path / "in0.fa", is_rna=True)
+    assert split_sample("s", [source], 500, 0, tmp_path).warnings == []
+
+
+@pytest.mark.parametrize(
+    "lengths, left_out",
+    [
+        (LengthRange(), {}),
+        (LengthRange(3, 5), {"two": "shorter_than_min_length", "six": "longer_than_max_length"}),
+        (LengthRange(3), {"two": "shorter_than_min_length"}),
+        (LengthRange(0, 5), {"six": "longer_than_max_length"}),
+        (LengthRange(2, 6), {}),
+    ],
+)
+def test_sequences_of_other_lengths_have_a_row_and_no_chunk(split, lengths, left_out):
+    text = ">two\nAC\n>three\nACG\n>five\nACGTA\n>six\nACGTAC\n"
+    counts, out = split(text, lengths=lengths)
+    reasons = {row[0]: row[5] for row in rows(out / "s.records.tsv")}
+    assert reasons == {name: left_out.get(name, "") for name in ("two", "three", "five", "six")}
+    chunks = [line[1:-8] for line in chunk_text(out).split("\n") if line[:1] == ">"]
+    assert chunks == [name for name in reasons if name not in left_out]
+    assert (counts.records, counts.left_out, counts.chunks) == (4, len(left_out), 4 - len(left_out))
+    assert counts.warnings == []
+
+
+def test_ids_are_unique_also_among_sequences_that_are_left_out(split):
+    _, out = split(">a\nAC\n>a\nACGT\n", lengths=LengthRange(3))
+    assert [row[0] for row in rows(out / "s.records.tsv")] == ["a", "a_dup2"]
+    assert chunk_text(out) == ">a_dup2_chunk_1\nACGT\n"
+
+
+def test_a_sample_that_is_left_out_as_a_whole_has_no_shard(split):
+    counts, out = split(">a\nAC\n>b\nAC\n", lengths=LengthRange(3))
+    assert rows(out / "s.shards.tsv") == [] and not list(out.glob("*.fna"))
+    assert counts.warnings == ["none of 2 sequences is within --min_length and --max_length"]
 
 
 def test_mates_are_told_apart_by_their_suffix(split):
@@ -344,3 +469,14 @@ def test_the_executable_reads_interleaved_files(split_and_translate, tmp_path):
     (tmp_path / "one.fa").write_text(reads("b"))
     out = split_and_translate(tmp_path / "both.fa", tmp_path / "one.fa", sample="p", ends="i0")
     assert [name for name, _ in ids_and_names_of(out, "p")] == ["a/1", "a/2", "b"]
+
+
+def test_tables_and_chunks_break_at_line_feeds_alone(tmp_path):
+    """SPLIT refuses such names; a reader must not make two rows of one either."""
+    odd = "a\rb\x0bc\x0cd\x1ce\x1df\x1eg\x85h\u2028i\u2029j"
+    table = tmp_path / "t"
+    table.write_text(f"{RECORDS_HEADER}{odd}\tn\tf\t2\t1\t\n{odd}\tn\tf\t2\t1\t\n")
+    assert repeated_ids(table) == {odd}
+    assert [record.sequence_id for record in read_split_records(table)] == [odd, odd]
+    table.write_text(f">{odd}_chunk_1\nAC\n")
+    assert list(read_chunks(table)) == [(f"{odd}_chunk_1", "AC")]

@@ -110,3 +110,9 @@ def test_parts_that_do_not_fit_are_reported(path, damage, message):
 def test_torch_is_not_imported(module):
     code = f"import sys, virnucpro.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_id_that_hdf5_would_cut_is_not_written(tmp_path):
+    with pytest.raises(AssertionError, match="lose NULs"):
+        write_embeddings(tmp_path / "x.h5", ["a", "b\0"], DATA, PROVENANCE)
+    assert not (tmp_path / "x.h5").exists()

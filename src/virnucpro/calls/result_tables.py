@@ -14,6 +14,7 @@ from virnucpro.calls.regions import Region, bed_line, gff3_line
 from virnucpro.calls.sample_files import ScoredSequence
 from virnucpro.consensus.consensus import ChunkCall, FrameScore, SequenceCall, is_virus_frame
 from virnucpro.scoring.scores_file import ScoreRow
+from virnucpro.sequences.names import encode_cell
 from virnucpro.sequences.sample_chunks import Chunk
 from virnucpro.sequences.split_files import fasta_entry
 from virnucpro.sequences.translation import DROPPED_STATES
@@ -93,8 +94,8 @@ class ResultTables:
         record, chunks = sequence.record, sequence.chunks
         dropped = sum(chunk.states.count(state) for chunk in chunks for state in DROPPED_STATES)
         self._sequences.write(
-            f"{record.sequence_id}\t{record.name}\t{record.file}\t{record.length_bp}\t"
-            f"{len(chunks)}\t{call.num_chunks if call else 0}\t"
+            f"{record.sequence_id}\t{encode_cell(record.name)}\t{encode_cell(record.file)}\t"
+            f"{record.length_bp}\t{len(chunks)}\t{call.num_chunks if call else 0}\t"
             f"{sequence.num_frames}\t{dropped}\t"
             f"{CALLS[call.is_virus] if call else 'none'}\t{reason}\n"
         )

@@ -6,7 +6,7 @@ from itertools import chain, groupby, islice, tee
 from pathlib import Path
 from typing import NamedTuple
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.scoring.scores_file import ScoreRow, read_scores
 from virnucpro.sequences.sample_chunks import Chunk, read_sequences, read_shard
 from virnucpro.sequences.split_files import SplitRecord, read_shard_list
@@ -84,19 +84,19 @@ def _read_scores(
             if frame_ids and shard not in tables:
                 raise InputError(
                     f"sample {sample}: the scores of shard {shard} are missing, though it has "
-                    f"frames to score (first: {frame_ids[0]}). No table is written."
+                    f"frames to score (first: {excerpt(frame_ids[0])}). No table is written."
                 )
             rows = list(islice(scores, len(frame_ids)))
             if [row.frame_id for row in rows] != frame_ids:
                 raise InputError(
-                    f"shard {shard}, chunk {chunk.id}: frames are "
-                    f"{', '.join(frame_ids) or 'none'}, scores are of "
-                    f"{', '.join(row.frame_id for row in rows) or 'none'}."
+                    f"shard {shard}, chunk {excerpt(chunk.id)}: frames are "
+                    f"{excerpt(', '.join(frame_ids) or 'none', 200)}, scores are of "
+                    f"{excerpt(', '.join(row.frame_id for row in rows) or 'none', 200)}."
                 )
             yield rows
         if (left := next(scores, None)) is not None:
             raise InputError(
-                f"shard {shard}: score of {left.frame_id}, which is not a frame of it."
+                f"shard {shard}: score of {excerpt(left.frame_id)}, which is not a frame of it."
             )
 
 

@@ -9,10 +9,11 @@ from virnucpro.calls.result_tables import CALLS, ResultTables
 from virnucpro.calls.sample_files import SampleFiles, ScoredSequence, read_sample
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.consensus.consensus import ChunkCall, FrameScore, call_chunk, call_sequence
+from virnucpro.sequences.length_range import LENGTH_REASONS
 from virnucpro.sequences.sample_chunks import Chunk
 from virnucpro.sequences.translation import HAS_STOP
 
-REASONS = ("empty", "too_short", "no_codon", "no_open_frame")
+REASONS = ("empty", "too_short", "no_codon", "no_open_frame", *LENGTH_REASONS)
 CODON_BP = 3
 
 
@@ -56,7 +57,7 @@ def _write_sequence(
         reason = "" if k in calls else _reason(len(chunk.sequence), [chunk])
         tables.add_chunk(chunk, coordinates[k], calls.get(k), reason)
     call = call_sequence(list(calls.values()), calibrator) if calls else None
-    reason = "" if call else _reason(record.length_bp, chunks)
+    reason = "" if call else record.reason or _reason(record.length_bp, chunks)
     tables.add_sequence(sequence, call, reason)
     tables.add_contig(sequence, calls, call)
     if len(chunks) > 1:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 
 LEVELS = ("frame", "chunk", "contig")
 # The fork's container writes this for an input without reads, under both names.
@@ -87,8 +87,8 @@ class ResultTable:
                         scores = NO_SCORE, NO_SCORE
                 except (ValueError, KeyError) as error:
                     raise InputError(
-                        f"{self.path}, line {number}: is not a row of such a table ({error}). The "
-                        "file is truncated or was changed: write it again."
+                        f"{self.path}, line {number}: is not a row of such a table "
+                        f"({excerpt(error)}). The file is truncated or was changed: write it again."
                     ) from error
                 yield Row(fields[id_index], label, *scores)
 

@@ -21,7 +21,7 @@ from virnucpro.consensus.calibrator import (
     Rates,
     Temperature,
 )
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 
 FORMAT = 1
 METHODS: dict[str, type[Temperature] | type[Isotonic]] = {
@@ -94,7 +94,9 @@ def _differences(stated: MadeFor | None, wanted: MadeFor) -> list[str]:
         return ["no model set that it names"]
     pairs = [(name, getattr(stated, name), getattr(wanted, name))
              for name in ("chunk_bp", "frame_rule", "min_residues")]  # fmt: skip
-    differences = [f"{name} {a!a}, the set has {b!a}" for name, a, b in pairs if a != b]
+    differences = [
+        f"{name} {excerpt(ascii(a))}, the set has {b!a}" for name, a, b in pairs if a != b
+    ]
     for role, sha256 in wanted.components.items():
         if (stated_sha256 := stated.components.get(role, "none")) != sha256:
             differences.append(
@@ -106,7 +108,7 @@ def _differences(stated: MadeFor | None, wanted: MadeFor) -> list[str]:
 def _calibration(content: Any) -> Calibration:
     """Return the calibration; ValueError with place and cause for anything else."""
     _check(isinstance(content, dict), "it", "is not a JSON object")
-    _check(content.get("format") == FORMAT, "format", f"is {content.get('format')!r}")
+    _check(content.get("format") == FORMAT, "format", f"is {excerpt(repr(content.get('format')))}")
     entries = _member("", content, "bins")
     _check(isinstance(entries, list), "bins", "is not a list")
     bins = tuple(_bin(f"bins.{k}", entry) for k, entry in enumerate(entries))
@@ -135,7 +137,9 @@ def _made_for(entry: Any) -> MadeFor | None:
            "must be an integer >= 1")  # fmt: skip
     _check(isinstance(components, dict), f"{place}.components", "is not a JSON object")
     for role, sha256 in components.items():
-        _check(isinstance(sha256, str), f"{place}.components.{role!a}", "is not a string")
+        _check(
+            isinstance(sha256, str), f"{place}.components.{excerpt(ascii(role))}", "is not a string"
+        )
     sums = {role: sha256.lower() for role, sha256 in components.items()}
     return MadeFor(chunk_bp, rule, min_residues, sums)
 
@@ -144,7 +148,11 @@ def _bin(place: str, entry: Any) -> Bin:
     min_chunks = _member(place, entry, "min_chunks")
     _check(_is_count(min_chunks), f"{place}.min_chunks", "must be an integer >= 1")
     method = _member(place, entry, "method")
-    _check(method in tuple(METHODS), f"{place}.method", f"{method!r} is not {' or '.join(METHODS)}")
+    _check(
+        method in tuple(METHODS),
+        f"{place}.method",
+        f"{excerpt(repr(method))} is not {' or '.join(METHODS)}",
+    )
     curve = _temperature(place, entry) if method == "temperature" else _isotonic(place, entry)
     return Bin(min_chunks, curve, _rates(f"{place}.rates", _member(place, entry, "rates")))
 

@@ -56,7 +56,9 @@ class EmbeddingsWriter:
         self._vectors = self._file.create_dataset(
             "embeddings", (len(encoded), width), np.float32, track_times=False
         )
-        self._file.create_dataset("ids", data=np.array(encoded, f"S{id_width}"), track_times=False)
+        stored_ids = np.array(encoded, f"S{id_width}")
+        assert stored_ids.tolist() == encoded, "strings of one width lose NULs at their end"
+        self._file.create_dataset("ids", data=stored_ids, track_times=False)
 
     def write(self, first_row: int, vectors: np.ndarray) -> None:
         """Write the vectors [n, width] of some rows."""

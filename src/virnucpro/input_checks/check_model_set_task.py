@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.input_checks.engine_options import EncoderOptions, EngineProfile, encoder_options
 from virnucpro.model_sets.calibration_entries import load_entry
 from virnucpro.model_sets.certificates import certificate_fault
@@ -53,6 +53,8 @@ class ModelSetRequest:
     engine_profile: EngineProfile | None = None
     known_sets: Sequence[str] = ()
     rna: bool = False
+    min_length: int = 0
+    max_length: int | None = None
     weights_dir: str | None = None
     chunk_length: int | None = None
     allow_chunk_length_mismatch: bool = False
@@ -135,7 +137,9 @@ def _missing_files(model_set: ModelSet, request: ModelSetRequest) -> list[str]:
         if file.startswith("../"):
             store = os.path.normpath(PurePosixPath(request.folder, file).parent)
             remedy = f"The set refers to a store of components beside it: copy {store} too"
-        faults.append(f"{component.role}: {file} is missing. {remedy}, or give --weights_dir.")
+        faults.append(
+            f"{component.role}: {excerpt(file, 200)} is missing. {remedy}, or give --weights_dir."
+        )
     return faults
 
 
@@ -161,14 +165,19 @@ def _setting_faults(
     any_length = request.allow_chunk_length_mismatch or request.set_name
     if not (any_length or chunk_bp in model_set.chunk_bp):
         faults.append(
-            f"--chunk_length {chunk_bp}: the model set {model_set.name} was trained on "
+            f"--chunk_length {chunk_bp}: the model set {excerpt(model_set.name)} was trained on "
             f"{', '.join(map(str, model_set.chunk_bp))} bp. Use one of these, another --model_set, "
             "or --allow_chunk_length_mismatch."
         )
     if rule.name not in FRAME_RULES:
         faults.append(
-            f"Model set {model_set.name} requires the frame rule '{rule.name}', which this version "
-            "does not have. Set --frame_rule open to use the original's."
+            f"Model set {excerpt(model_set.name)} requires the frame rule '{excerpt(rule.name)}', "
+            "which this version does not have. Set --frame_rule open to use the original's."
+        )
+    if request.max_length is not None and request.min_length > request.max_length:
+        faults.append(
+            f"--min_length {request.min_length} is more than --max_length {request.max_length}: no "
+            "sequence has such a length."
         )
     if request.set_name and "://" in request.outdir:
         faults.append(
@@ -193,17 +202,17 @@ def _calibration_in_use(
         if request.viral_prior is None:
             return None, []
         return None, [
-            f"--viral_prior {request.viral_prior}: the model set {model_set.name} is not "
-            f"calibrated for chunks of {chunk_bp} bp and the frame rule {rule.name} (it is for: "
-            f"{'; '.join(map(str, entries)) or 'nothing'}), so its scores are not probabilities. "
-            "Omit it."
+            f"--viral_prior {request.viral_prior}: the model set {excerpt(model_set.name)} is not "
+            f"calibrated for chunks of {chunk_bp} bp and the frame rule {excerpt(rule.name)} "
+            f"(it is for: {excerpt('; '.join(map(str, entries)) or 'nothing', 200)}), so its "
+            "scores are not probabilities. Omit it."
         ]
     where = f"calibration for {entry}: "
     if entry.file in request.faults:
         return None, [f"{where}{entry.file} {request.faults[entry.file]}."]
     staged = request.staged.get(entry.file)
     if staged is None:
-        return None, [f"{where}{entry.file} is missing. Copy the whole folder again."]
+        return None, [f"{where}{excerpt(entry.file, 200)} is missing. Copy the whole folder again."]
     try:
         calibration = load_entry(model_set, entry, staged)
     except InputError as error:
@@ -247,6 +256,10 @@ def _provenance(
         "rna": request.rna,
         "pipeline_version": request.pipeline_version,
     }
+    if request.min_length:
+        note["min_length"] = request.min_length
+    if request.max_length is not None:
+        note["max_length"] = request.max_length
     if rule.name != OPEN_RULE:
         note["min_residues"] = rule.min_residues
     if calibration:

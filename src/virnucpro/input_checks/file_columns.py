@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.input_checks.file_pairs import is_sequence_name
 from virnucpro.input_checks.sheet import InputRequest, Sheet
 
@@ -33,7 +33,7 @@ def check_columns(sheet: Sheet, request: InputRequest) -> None:
             f"--input {request.input}: a samplesheet's first line names the columns sample and "
             "input (and input_2 for mates), or as in nf-core sample and fastq_1 (and fastq_2) or "
             "fasta, separated by commas or tabs; this one has no "
-            f"{' and no '.join(missing)}: {', '.join(sheet.columns)}"
+            f"{' and no '.join(missing)}: {excerpt(', '.join(sheet.columns), 200)}"
         )
 
 
@@ -66,10 +66,10 @@ def unread_columns(sheet: Sheet, request: InputRequest) -> list[str]:
             if request.paths.get(row[name], "").startswith("/") and is_sequence_name(row[name])
         ]
         if MATES_COLUMN.fullmatch(re.sub(r"[\W_]", "", name).lower()):
-            faults.append(f"column {name}: the column of second mates must be input_2")
+            faults.append(f"column {excerpt(name)}: the column of second mates must be input_2")
         elif files:
             faults.append(
-                f"column {name}: names sequence files ({files[0]}), but is not read. Second mates "
+                f"column {excerpt(name)}: names sequence files ({files[0]}), but is not read. Second mates "
                 "go under input_2, other files into rows of their own; or remove the column"
             )
     return faults

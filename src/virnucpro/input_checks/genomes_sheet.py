@@ -9,7 +9,7 @@ from dataclasses import astuple
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.input_checks.sheet import (
     InputRequest,
     SheetSample,
@@ -54,7 +54,9 @@ def check_genomes(
             ),
             *_coding_faults(row, request),
         ]
-        faults += [f"row {number} ({row['id'] or 'no id'}): {fault}" for fault in cell_faults]
+        faults += [
+            f"row {number} ({excerpt(row['id']) or 'no id'}): {fault}" for fault in cell_faults
+        ]
         annotation = paths["annotation"]
         genome = Genome(
             row["id"], row["label"], row["class"], row["group"], row.get("split", ""),
@@ -66,7 +68,7 @@ def check_genomes(
     users: dict[str, list[str]] = {}  # real path -> genomes
     for row in content.rows:
         users.setdefault(request.real_paths.get(row["fasta"], row["fasta"]), []).append(row["id"])
-    faults += [f"{' and '.join(ids)} have the same fasta: keep one row"
+    faults += [f"{' and '.join(map(excerpt, ids))} have the same fasta: keep one row"
                for ids in users.values() if len(ids) > 1]  # fmt: skip
     faults += _name_faults([(genome.id, annotation) for _, genome, annotation in genomes])
     if faults:
@@ -85,7 +87,7 @@ def _check_columns(where: str, columns: Sequence[str], schema: Mapping[str, Any]
     unknown = [name for name in columns if name not in known]
     if missing or unknown:
         parts = [f"is without {', '.join(missing)}"] if missing else []
-        parts += [f"has the unknown {', '.join(unknown)}"] if unknown else []
+        parts += [f"has the unknown {excerpt(', '.join(unknown), 200)}"] if unknown else []
         raise InputError(
             f"{where}: the first line of a training sheet names the columns {', '.join(needed)}, "
             f"and may name annotation and split; this one {' and '.join(parts)}."
@@ -102,14 +104,16 @@ def _coding_faults(row: Mapping[str, str], request: InputRequest) -> list[str]:
 def _name_faults(genomes: Sequence[tuple[str, str | None]]) -> list[str]:
     """Return which ids are used twice, and which annotations differ but for their name."""
     counts = Counter(name.lower() for name, _ in genomes)
-    faults = [f"more than one row has the id '{name}'" for name, n in counts.items() if n > 1]
+    faults = [
+        f"more than one row has the id '{excerpt(name)}'" for name, n in counts.items() if n > 1
+    ]
     users: dict[str, dict[str, str]] = {}  # file name -> path -> a genome
     for name, path in genomes:
         if path:
             users.setdefault(PurePosixPath(path).name, {}).setdefault(path, name)
     return faults + [
-        f"the annotations of {' and '.join(names.values())} are different files of one name, "
-        f"{file}: rename one"
+        f"the annotations of {' and '.join(map(excerpt, names.values()))} are different files of "
+        f"one name, {file}: rename one"
         for file, names in users.items()
         if len(names) > 1
     ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.input_checks.file_columns import SYNONYMS, check_columns, file_cells, unread_columns
 from virnucpro.input_checks.file_pairs import pair_files, second_mates, stem
 from virnucpro.input_checks.sheet import (
@@ -97,7 +97,7 @@ def _samples_of_sheet(
     real_paths: dict[str, set[str]] = defaultdict(set)  # of a sample
     for number, cells in enumerate(sheet.rows, start=1):
         row, row_of_files = file_cells(cells)
-        where = f"row {number} ({row['sample'] or 'no sample'}): "
+        where = f"row {number} ({excerpt(row['sample']) or 'no sample'}): "
         faults += [where + fault for fault in row_of_files + row_faults(row, schema)]
         sample = samples.setdefault(row["sample"], SheetSample(row["sample"], [], "", {}))
         files = [row[name] for name in SYNONYMS if row[name]]
@@ -136,7 +136,7 @@ def _name_faults(samples: Sequence[SheetSample]) -> list[str]:
     ]
     counts = Counter(sample.id.lower() for sample in samples)
     return faults + [
-        f"more than one file would be the sample '{name}'. Name them in a samplesheet"
+        f"more than one file would be the sample '{excerpt(name)}'. Name them in a samplesheet"
         for name, count in counts.items()
         if count > 1
     ]

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.json_schema import misfits
 
 BLANKS = " \t\r\n\xa0\u200b\ufeff"  # around a cell: those of spreadsheets too
@@ -92,10 +92,10 @@ def read_sheet(path: Path, name: str) -> Sheet:
         ) from error
     lines = [line for line in lines if any(line)]
     columns = lines[0] if lines else []
-    faults = [f"more than one column is named {name}"
+    faults = [f"more than one column is named {excerpt(name)}"
               for name, count in Counter(columns).items() if name and count > 1]  # fmt: skip
     faults += [
-        f"column {number} has no name, but cells: {', '.join(filter(None, cells))[:60]}"
+        f"column {number} has no name, but cells: {excerpt(', '.join(filter(None, cells)))}"
         for number, (name, *cells) in enumerate(zip_longest(*lines, fillvalue=""), start=1)
         if not name and number <= len(columns) and any(cells)
     ]
@@ -103,8 +103,8 @@ def read_sheet(path: Path, name: str) -> Sheet:
         faults.append("the sheet has no rows")
     # a comma too many would put cells under wrong columns in silence
     faults += [
-        f"row {number} ({line[0]}): {len(line)} cells, but {len(columns)} columns. Put a cell "
-        "with a comma in double quotes"
+        f"row {number} ({excerpt(line[0])}): {len(line)} cells, but {len(columns)} columns. Put a "
+        "cell with a comma in double quotes"
         for number, line in enumerate(lines[1:], start=1)
         if any(line[len(columns) :])
     ]
@@ -118,7 +118,7 @@ def row_faults(row: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
     return [
         f"the column {place} is empty"
         if cause == "missing"
-        else f"{place} '{cells[place]}' {cause}"
+        else f"{place} '{excerpt(cells[place])}' {cause}"
         for place, cause in misfits(schema["items"], cells)
     ]
 
@@ -126,6 +126,7 @@ def row_faults(row: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
 def path_fault(request: InputRequest, cell: str) -> str:
     """Return why the file that a cell names cannot be used, or ""."""
     if cell not in request.paths and cell not in request.matches:
+        cell = excerpt(cell, 200)
         if cell.startswith("~"):
             return f"{cell}: only a shell expands '~'. Write the path in full"
         return f"{cell} is neither beside the sheet nor in the launch folder"

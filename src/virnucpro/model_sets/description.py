@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.files import write_text
 from virnucpro.json_schema import misfits
 from virnucpro.model_sets.digest import COMPONENTS, set_digest
@@ -105,7 +105,7 @@ def read_model_set(folder: Path, staged: Path | None = None) -> ModelSet:
     description = read_json(staged or file, file)
     if description.get("format") != FORMAT:
         raise InputError(
-            f"{file}: has format {ascii(description.get('format'))[:40]}, this version reads "
+            f"{file}: has format {excerpt(ascii(description.get('format')))}, this version reads "
             f"{FORMAT}. Update virnucpro, or build the set again."
         )
     if faults := _faults(description):
@@ -138,7 +138,7 @@ def description_text(description: dict[str, Any]) -> str:
 def _faults(description: dict[str, Any]) -> list[str]:
     """Return each key that is not as it must be, and the cause in brackets."""
     schema = read_json(Path(__file__).with_name("modelset.schema.json"))
-    faults = [f"{place} ({cause})" for place, cause in misfits(schema, description)]
+    faults = [f"{excerpt(place)} ({cause})" for place, cause in misfits(schema, description)]
     if faults:
         return faults
     features = description["components"]["classifier"].get("composition_features") or 0

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 
 MAX_JSON_BYTES = 16 << 20
 
@@ -36,5 +36,5 @@ def read_json(path: Path, name: Path | None = None) -> dict[str, Any]:
 def _finite_number(text: str) -> float:
     """Return a number; JSON has neither NaN nor infinity, in words or as 1e999."""
     if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text} is not a number of JSON")
+        raise ValueError(f"{excerpt(text)} is not a number of JSON")
     return value

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virnucpro.embeddings.store import Provenance, read_embeddings
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.sequences.frames_file import read_frames
 
 log = logging.getLogger(__name__)
@@ -82,4 +82,4 @@ def _rows_of(
 
 
 def _some(ids: set[str]) -> str:
-    return ", ".join(sorted(ids)[:3]) or "none"
+    return ", ".join(map(excerpt, sorted(ids)[:3])) or "none"

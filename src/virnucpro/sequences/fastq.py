@@ -34,10 +34,7 @@ def fastq_records(path: Path, warnings: list[str]) -> Iterator[tuple[str, str]]:
         try:
             reader = dnaio.FastqReader(stream)
             for record in reader:
-                if "\0" in record.name:  # before the first blank or behind it
-                    raise RecordError(NUL_BYTES)
-                words = record.name.split(None, 1)
-                yield words[0] if words else "", "".join(record.sequence.split())
+                yield first_word(record.name), "".join(record.sequence.split())
         except dnaio.FileFormatError:
             is_complete = False
         else:

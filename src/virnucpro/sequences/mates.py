@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.sequences.reader import InputFile, Record, open_decompressed, read_records
 from virnucpro.sequences.sample_warnings import SampleWarnings
 
@@ -33,14 +33,14 @@ def read_interleaved(source: InputFile, warnings: SampleWarnings) -> Iterator[Re
         second = next(records, None)
         if second is None:
             raise InputError(
-                f"{file_name}: {position - 1} reads, of which the last ({first.name}) has no mate. "
+                f"{file_name}: {position - 1} reads, of which the last ({excerpt(first.name)}) has no mate. "
                 f"{remedy}"
             )
         names = _with_suffix(first.name, "/1"), _with_suffix(second.name, "/2")
         if not are_mates(*names):
             raise InputError(
-                f"{file_name}, records {position - 1} and {position}: {first.name} and "
-                f"{second.name} are not the first and second read of a pair. {remedy}"
+                f"{file_name}, records {position - 1} and {position}: {excerpt(first.name)} and "
+                f"{excerpt(second.name)} are not the first and second read of a pair. {remedy}"
             )
         yield first._replace(name=names[0])
         yield second._replace(name=names[1])
@@ -57,7 +57,7 @@ def check_first_pair(first: InputFile, second: InputFile) -> None:
         mate = _mate_in_header(file, name)
         if mate not in ("", file.mate):
             raise InputError(
-                f"{file.path.name}: its first read, {name.removesuffix(file.mate)}, is a "
+                f"{file.path.name}: its first read, {excerpt(name.removesuffix(file.mate))}, is a "
                 f"{MATES[mate]} mate, but the file is given as that of the {MATES[file.mate]} "
                 f"ones. {REMEDY}"
             )
@@ -87,9 +87,12 @@ def _check_pair(first: InputFile, second: InputFile, number: int, one: str, two:
     files = f"{first.path.name} and {second.path.name}, record {number} of each"
     names = one.removesuffix("/1"), two.removesuffix("/2")
     if _without_mate(names[0], "/2") == _without_mate(names[1], "/1"):
-        raise InputError(f"{files}: {names[0]} and {names[1]} are second and first mate. {REMEDY}")
+        raise InputError(
+            f"{files}: {excerpt(names[0])} and {excerpt(names[1])} are second and first mate. {REMEDY}"
+        )
+    shown = [excerpt(name) or "no name" for name in names]
     raise InputError(
-        f"{files}: {names[0] or 'no name'} and {names[1] or 'no name'} are not the names of one "
+        f"{files}: {shown[0]} and {shown[1]} are not the names of one "
         "pair. The files are of different samples, or reads are missing or in another order: give "
         "the two files of one sequencing run, or both in rows of their own, without input_2."
     )

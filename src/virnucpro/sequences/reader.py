@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt, printable
 from virnucpro.sequences.bam import bam_records
 from virnucpro.sequences.decompression import DamagedFile, open_decompressed
 from virnucpro.sequences.fasta import fasta_records
 from virnucpro.sequences.fastq import fastq_records
 from virnucpro.sequences.file_kinds import detect_kind
-from virnucpro.sequences.sample_warnings import printable
 from virnucpro.sequences.text_lines import (
     BEYOND_ASCII,
     NUL_BYTES,
@@ -113,14 +112,14 @@ def _bad_letter(path: Path, position: int, name: str, sequence: str, bad: bytes)
     share = len(bad) / len(sequence)
     kind = "looks like protein" if share > 0.2 and bad.isalpha() else "is not a nucleotide sequence"
     return (
-        f"{path.name}, record {position} ({name}): letter {letter!r} at position {where}; "
+        f"{path.name}, record {position} ({excerpt(name)}): letter {letter!r} at position {where}; "
         f"the record {kind}. Give DNA with IUPAC letters only."
     )
 
 
 def _place(position: int, name: str) -> str:
-    return f"after record {position} ({name})" if position else "before its first record"
+    return f"after record {position} ({excerpt(name)})" if position else "before its first record"
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return excerpt((str(error).splitlines() or [type(error).__name__])[0], 200)

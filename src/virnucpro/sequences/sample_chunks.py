@@ -5,7 +5,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
 from virnucpro.sequences.split_files import SplitRecord, read_chunks, read_rows, read_split_records
 from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
@@ -70,7 +70,8 @@ def read_shard(shard: str, num_chunks: int, fasta: Path, table: Path) -> Iterato
         table_name, length_text, states, *span = row or ("none", "", "", "", "")
         if name != table_name:
             raise InputError(
-                f"shard {shard}: its FASTA file has chunk {name} where its table has {table_name}. "
+                f"shard {shard}: its FASTA file has chunk {excerpt(name)} where its table has "
+                f"{excerpt(table_name)}. "
                 "Run the shard again."
             )
         is_partial = any(state in PARTIAL_STATES for state in states)
@@ -80,7 +81,7 @@ def read_shard(shard: str, num_chunks: int, fasta: Path, table: Path) -> Iterato
             or [text.isdigit() for text in span] != [is_partial, is_partial]
         ):
             raise InputError(
-                f"shard {shard}, chunk {name}: {len(sequence)} bp, but its table has "
+                f"shard {shard}, chunk {excerpt(name)}: {len(sequence)} bp, but its table has "
                 f"{length_text} bp, frames {states!r} and a partial one at "
                 f"{'-'.join(span)!r}. Run the shard again."
             )
@@ -109,18 +110,20 @@ def read_sequences(
         expected = [chunk_id(record.sequence_id, k) for k in range(record.num_chunks)]
         if [chunk.id for chunk in record_chunks] != expected:
             raise InputError(
-                f"sample {sample}: {records.name} has {record.sequence_id} with "
+                f"sample {sample}: {records.name} has {excerpt(record.sequence_id)} with "
                 f"{record.num_chunks} chunks, the shards have "
-                f"{', '.join(chunk.id for chunk in record_chunks[:3]) or 'none left'}. Run it "
+                f"{', '.join(excerpt(c.id) for c in record_chunks[:3]) or 'none left'}. Run it "
                 "again."
             )
-        coordinates = chunk_coordinates(record.length_bp, chunk_bp)
+        coordinates = [] if record.reason else chunk_coordinates(record.length_bp, chunk_bp)
         lengths_bp = [end - start for start, end in coordinates]
         if [len(chunk.sequence) for chunk in record_chunks] != lengths_bp:
             raise InputError(
-                f"sample {sample}: {record.sequence_id}, {record.length_bp} bp, was not "
+                f"sample {sample}: {excerpt(record.sequence_id)}, {record.length_bp} bp, was not "
                 f"cut into chunks of {chunk_bp} bp. Give --chunk-length as SPLIT had it."
             )
         yield SplitSequence(record, coordinates, record_chunks)
     if (left := next(chunks, None)) is not None:
-        raise InputError(f"sample {sample}: chunk {left.id} is of no sequence in {records.name}.")
+        raise InputError(
+            f"sample {sample}: chunk {excerpt(left.id)} is of no sequence in {records.name}."
+        )

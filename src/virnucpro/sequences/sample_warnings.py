@@ -7,6 +7,8 @@ summary.tsv and to provenance.json.
 from collections import Counter
 from pathlib import Path
 
+from virnucpro.errors import printable
+
 MAX_LINES = 20  # of a kind; a million odd records are one fault
 
 
@@ -45,10 +47,3 @@ def write_warnings(path: Path, lines: list[str]) -> None:
 def read_warnings(path: Path) -> list[str]:
     """Return the lines that write_warnings wrote."""
     return path.read_text(encoding="utf-8").splitlines()
-
-
-def printable(text: str) -> str:
-    """Return a text with line breaks, tabs and other control characters as escapes."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )

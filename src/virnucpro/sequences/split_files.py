@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from virnucpro.errors import InputError
+from virnucpro.sequences.names import decode_cell, encode_cell
 
-RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\n"
+RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\treason\n"
 SHARDS_HEADER = "shard\tchunks\tlength_bp\n"
 LINE_LENGTH = 60  # as Biopython wraps the original's chunk file
 BLOCK_LETTERS = 2**18
@@ -22,7 +23,8 @@ class SplitRecord(NamedTuple):
     """A row of records.tsv.
 
     Attributes:
-        sequence_id: the name, made unique; name: in the file.
+        sequence_id: the name, made safe and unique; name: in the file, as it is.
+        reason: why it was left out, with no chunks; else "".
     """
 
     sequence_id: str
@@ -30,6 +32,14 @@ class SplitRecord(NamedTuple):
     file: str
     length_bp: int
     num_chunks: int
+    reason: str = ""
+
+
+def record_row(record: SplitRecord) -> str:
+    """Return the row of a sequence in records.tsv."""
+    sequence_id, name, file, length_bp, num_chunks, reason = record
+    cells = f"{encode_cell(name)}\t{encode_cell(file)}"
+    return f"{sequence_id}\t{cells}\t{length_bp}\t{num_chunks}\t{reason}\n"
 
 
 def read_rows(path: Path, header: str) -> Iterator[list[str]]:
@@ -38,7 +48,7 @@ def read_rows(path: Path, header: str) -> Iterator[list[str]]:
     Raises: InputError for another header and for a row that is cut short.
     """
     num_columns = header.count("\t") + 1
-    with path.open() as table:
+    with path.open(newline="\n") as table:  # a carriage return ends no row
         if table.readline() != header:
             raise InputError(
                 f"{path.name}: its first line is not {header.rstrip()!r}. Run its task again."
@@ -52,8 +62,11 @@ def read_rows(path: Path, header: str) -> Iterator[list[str]]:
 
 def read_split_records(path: Path) -> Iterator[SplitRecord]:
     """Yield the rows of records.tsv."""
-    for sequence_id, name, file, length_bp, num_chunks in read_rows(path, RECORDS_HEADER):
-        yield SplitRecord(sequence_id, name, file, int(length_bp), int(num_chunks))
+    for sequence_id, name, file, length_bp, num_chunks, reason in read_rows(path, RECORDS_HEADER):
+        yield SplitRecord(
+            sequence_id, decode_cell(name), decode_cell(file), int(length_bp), int(num_chunks),
+            reason,
+        )  # fmt: skip
 
 
 def read_shard_list(path: Path) -> dict[str, int]:
@@ -73,7 +86,7 @@ def read_chunks(path: Path) -> Iterator[tuple[str, str]]:
     The file is SPLIT's own, whose entries are complete: three times as fast as a general reader.
     """
     rest = "\n"
-    with path.open() as stream:
+    with path.open(newline="\n") as stream:
         while block := stream.read(BLOCK_LETTERS):
             *entries, rest = (rest + block).split("\n>")
             yield from map(_parse_entry, filter(None, entries))

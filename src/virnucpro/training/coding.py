@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.sequences.decompression import DamagedFile, open_decompressed
 from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
 
@@ -139,8 +139,8 @@ def _gff3(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Exon]]:
         if not (in_order and strand in ("+", "-") and phase in ("0", "1", "2")):
             raise InputError(
                 f"{path.name}, line {number}: a CDS needs a start >= 1, an end not before it, "
-                f"strand (+ or -) and phase (0, 1 or 2), this one has {start}, {end}, {strand} and "
-                f"{phase}. Fix the file."
+                f"strand (+ or -) and phase (0, 1 or 2), this one has "
+                f"{excerpt(f'{start}, {end}, {strand} and {phase}')}. Fix the file."
             )
         begin, stop = int(start) - 1, int(end)
         first = begin + int(phase) if strand == "+" else stop - int(phase)
@@ -198,7 +198,7 @@ def _location_exons(path: Path, text: str) -> list[Exon]:
         start, end = (int(match[1]) - 1, int(match[2] or match[1])) if match else (0, 0)
         if not 0 <= start < end:
             raise InputError(
-                f"{path.name}: location {location[:60]} of a CDS is not understood. Fix it, or "
+                f"{path.name}: location {excerpt(location)} of a CDS is not understood. Fix it, or "
                 "convert the file to GFF3."
             )
         exons.append((start, end, "-" if whole or "complement(" in part else "+"))
@@ -207,7 +207,9 @@ def _location_exons(path: Path, text: str) -> list[Exon]:
     codon_start = next((q for q in qualifiers if q.startswith("/codon_start=")), "/codon_start=1")
     digit = codon_start.split("=")[1].strip(' "')
     if digit not in ("1", "2", "3"):
-        raise InputError(f"{path.name}: {codon_start} of a CDS is not 1, 2 or 3. Fix the file.")
+        raise InputError(
+            f"{path.name}: {excerpt(codon_start)} of a CDS is not 1, 2 or 3. Fix the file."
+        )
     left = int(digit) - 1
     placed = []
     for start, end, strand in exons:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from virnucpro.errors import InputError
+from virnucpro.errors import InputError, excerpt
 from virnucpro.sequences.sample_chunks import SplitSequence
 from virnucpro.sequences.translation import COMPLEMENT, Span
 from virnucpro.training.chunk_table import DROPPED, ChunkRow, write_chunk_table, write_table
@@ -160,15 +160,16 @@ def genome_exons(inputs: PreparationInputs, genome: Genome) -> Exons:
         end = last_ends.get(record.name, 0)
         if end > record.length_bp:
             raise InputError(
-                f"genome {genome.id}: {genome.annotation} has a CDS up to {end} of {record.name}, "
-                f"which is {record.length_bp} bp. Give the annotation of this very sequence (a CDS "
-                "across the origin: GFF3 with Is_circular=true, or GenBank with join())."
+                f"genome {genome.id}: {genome.annotation} has a CDS up to {end} of "
+                f"{excerpt(record.name)}, which is {record.length_bp} bp. Give the annotation of "
+                "this very sequence (a CDS across the origin: GFF3 with Is_circular=true, or "
+                "GenBank with join())."
             )
         if end and names[record.name] > 1:
             raise InputError(
                 f"genome {genome.id}: {names[record.name]} of its sequences are named "
-                f"{record.name}, so that {genome.annotation} does not say which has the CDS. "
-                "Give each its own name, in both files."
+                f"{excerpt(record.name)}, so that {genome.annotation} does not say which has the "
+                "CDS. Give each its own name, in both files."
             )
     if without := [name for name in names if name not in last_ends]:
         log.info("genome %s: no CDS in %s", genome.id, _some(without))
@@ -210,4 +211,4 @@ def _log_parts(
 
 
 def _some(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+    return ", ".join(map(excerpt, sorted(names)[:3])) + (", …" if len(names) > 3 else "")

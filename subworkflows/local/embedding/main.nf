@@ -13,6 +13,7 @@ workflow EMBEDDING {
     samples          // value: list of samples, in sheet order (CHECK_SAMPLESHEET)
     model_set        // value: what the run uses of its model set (CHECK_MODEL_SET)
     rna
+    lengths          // min_length, max_length of sequences that are not left out
     shard_tokens
     dnabert_s_shards // shards of a DNABERT-S task
 
@@ -23,7 +24,7 @@ workflow EMBEDDING {
     samples_ch = samples.flatMap { all ->
         all.collect { s -> [[id: s.id], s.files.collect { path -> file(path, glob: false) }, s.ends, isSmall(s, shard_tokens) ? 0 : shard_tokens] }
     }
-    SPLIT(samples_ch, model_set.map { set -> set.chunk_bp }, rna, library.SPLIT)
+    SPLIT(samples_ch, model_set.map { set -> set.chunk_bp }, rna, lengths, library.SPLIT)
 
     // [shard meta, chunks.fna]
     chunks = SPLIT.out.chunks.flatMap { meta, files ->

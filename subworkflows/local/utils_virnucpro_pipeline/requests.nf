@@ -9,7 +9,7 @@ def modelSetRequest(values, version) {
     def profile = values.engine_profile ? pathOf('engine_profile', values.engine_profile) : null
     def no_profile = profile ? (profile.exists() ? fault(profile) : 'there is no such file') : null
     def training = values.workflow == 'train'
-    def options = ['chunk_length', 'allow_chunk_length_mismatch', 'frame_rule', 'viral_prior', 'weights_dir', 'rna']
+    def options = ['chunk_length', 'allow_chunk_length_mismatch', 'frame_rule', 'viral_prior', 'weights_dir', 'rna', 'min_length', 'max_length']
     def request = values.subMap(options) + [
         model_set: values.model_set.toString(),
         folder: folder.toUriString(),

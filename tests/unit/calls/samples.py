@@ -9,6 +9,7 @@ from virnucpro.calls.sample_files import SampleFiles
 from virnucpro.consensus.calibrator import Bin, Calibration, Rates, Temperature
 from virnucpro.scoring.scores_file import write_scores
 from virnucpro.sequences.frames_file import read_frames
+from virnucpro.sequences.length_range import ALL_LENGTHS, LengthRange
 from virnucpro.sequences.reader import InputFile
 from virnucpro.sequences.split_task import split_sample
 from virnucpro.sequences.translate_task import translate_shard
@@ -45,11 +46,12 @@ def make_sample(
     shard_tokens=150,
     p_virus=random_score,
     min_residues: int | None = None,
+    lengths: LengthRange = ALL_LENGTHS,
 ) -> SampleFiles:
     """Run SPLIT and TRANSLATE in `folder`, and give each frame the score p_virus(id)."""
     folder.mkdir()
     (folder / "in.fa").write_text("".join(f">{name}\n{s}\n" for name, s in records.items()))
-    split_sample("s", [InputFile(folder / "in.fa")], CHUNK_BP, shard_tokens, folder)
+    split_sample("s", [InputFile(folder / "in.fa")], CHUNK_BP, shard_tokens, folder, lengths)
     chunk_files = sorted(folder.glob("s.*.chunks.fna"))
     tables, scores = [], []
     for chunks in chunk_files:

@@ -39,7 +39,7 @@ def test_rows_repeat_the_text_of_the_scores_and_label_ties(tmp_path, out):
 
 
 def test_the_consensus_is_sorted_as_text(tmp_path, out):
-    names = ["b", "B", "a", "a.1", "a-1", "a|x", "a_", "a~", "10", "9", "a_chunk_1", "a1", '"q"']
+    names = ["b", "B", "a", "a.1", "a-1", "a|x", "a_", "a~", "10", "9", "a_chunk_1", "a1", "'q'"]
     files = make_sample(tmp_path / "w", dict.fromkeys(names, "ACG" * 1200))
     summarise_sample(files, CHUNK_BP, out)
     ids = [row["Modified_ID"] for row in rows(out / "prediction_results_highestscore.csv")]

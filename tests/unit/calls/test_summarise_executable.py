@@ -51,8 +51,8 @@ def test_the_executable_writes_the_folder_and_a_row(
     (row,) = rows(tmp_path / "s.summary.tsv")
     assert list(row) == [
         "sample", "sequences", "viral", "non-viral", "empty", "too_short", "no_codon",
-        "no_open_frame", "chunks", "chunks_viral", "chunks_nonviral", "chunks_partial", "frames",
-        "warnings",
+        "no_open_frame", "shorter_than_min_length", "longer_than_max_length", "chunks",
+        "chunks_viral", "chunks_nonviral", "chunks_partial", "frames", "warnings",
     ]  # fmt: skip
     assert row.pop("sample") == "s" and row.pop("warnings") == ""
     numbers = {column: int(text) for column, text in row.items()}

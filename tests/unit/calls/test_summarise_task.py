@@ -18,6 +18,7 @@ from samples import (
 from virnucpro.calls.sample_files import SampleFiles
 from virnucpro.calls.summarise_task import REASONS, summarise_sample
 from virnucpro.consensus.calibrator import Calibrator
+from virnucpro.sequences.length_range import LENGTH_REASONS, LengthRange
 
 OF_THE_ORIGINAL = ("prediction_results.txt", "prediction_results_highestscore.csv")
 
@@ -37,7 +38,8 @@ def test_every_record_has_a_row_and_the_counts_add_up(files, out):
     for verdict in verdicts:
         assert counts[verdict] == sum(row["call"] == verdict for row in sequences) > 0
     for reason in REASONS:
-        assert counts[reason] == sum(row["reason"] == reason for row in sequences) == 1
+        num_rows = sum(row["reason"] == reason for row in sequences)
+        assert counts.get(reason, 0) == num_rows == (reason not in LENGTH_REASONS)
     frames = rows(out / "prediction_results.txt")
     consensus = rows(out / "prediction_results_highestscore.csv")
     assert counts["frames"] == len(frames) == sum(int(row["frames"]) for row in sequences)
@@ -148,3 +150,29 @@ def test_an_earlier_result_is_replaced(files, out):
     (out / "viral.fasta").write_text(">old\nA\n")
     summarise_sample(files, CHUNK_BP, out)
     assert "old" not in read_fasta(out / "viral.fasta")
+
+
+def test_sequences_of_other_lengths_are_accounted_for(tmp_path, out):
+    files = make_sample(tmp_path / "w", RECORDS, lengths=LengthRange(300, 900))
+    counts = summarise_sample(files, CHUNK_BP, out)
+    found = {row["sequence_id"]: row for row in rows(out / "sequences.tsv")}
+    lengths_bp = {name: len(sequence) for name, sequence in RECORDS.items()}
+    for name, length_bp in lengths_bp.items():
+        row = found[name]
+        assert row["length_bp"] == str(length_bp)
+        if 300 <= length_bp <= 900:
+            assert row["reason"] == "" and row["call"] != "none" and row["chunks"] != "0"
+        else:
+            reason = "shorter_than_min_length" if length_bp < 300 else "longer_than_max_length"
+            assert (row["reason"], row["call"], row["chunks"]) == (reason, "none", "0")
+    assert (counts["shorter_than_min_length"], counts["longer_than_max_length"]) == (6, 2)
+    assert counts["viral"] + counts["non-viral"] + 8 == counts["sequences"] == len(RECORDS)
+    assert [row["sequence_id"] for row in rows(out / "contigs.tsv")] == list(RECORDS)
+
+
+def test_a_sample_of_other_lengths_only_gives_rows_with_the_reason(tmp_path, out):
+    files = make_sample(tmp_path / "w", RECORDS, lengths=LengthRange(10_000))
+    counts = summarise_sample(files, CHUNK_BP, out)
+    assert counts["shorter_than_min_length"] == counts["sequences"] == len(RECORDS)
+    assert len(rows(out / "prediction_results.txt")) == 0
+    assert (out / "prediction_results_highestscore.csv").read_text() == "Modified_ID\tIs_Virus\n"
