@@ -69,7 +69,7 @@ def unread_columns(sheet: Sheet, request: InputRequest) -> list[str]:
             faults.append(f"column {excerpt(name)}: the column of second mates must be input_2")
         elif files:
             faults.append(
-                f"column {excerpt(name)}: names sequence files ({files[0]}), but is not read. Second mates "
-                "go under input_2, other files into rows of their own; or remove the column"
+                f"column {excerpt(name)}: names sequence files ({files[0]}), but is not read. "
+                "Second mates go under input_2, other files into rows of their own; or remove the column"
             )
     return faults

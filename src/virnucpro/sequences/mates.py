@@ -33,8 +33,8 @@ def read_interleaved(source: InputFile, warnings: SampleWarnings) -> Iterator[Re
         second = next(records, None)
         if second is None:
             raise InputError(
-                f"{file_name}: {position - 1} reads, of which the last ({excerpt(first.name)}) has no mate. "
-                f"{remedy}"
+                f"{file_name}: {position - 1} reads, of which the last ({excerpt(first.name)}) "
+                f"has no mate. {remedy}"
             )
         names = _with_suffix(first.name, "/1"), _with_suffix(second.name, "/2")
         if not are_mates(*names):
