@@ -70,6 +70,7 @@ def unread_columns(sheet: Sheet, request: InputRequest) -> list[str]:
         elif files:
             faults.append(
                 f"column {excerpt(name)}: names sequence files ({files[0]}), but is not read. "
-                "Second mates go under input_2, other files into rows of their own; or remove the column"
+                "Second mates go under input_2, other files into rows of their own; or remove "
+                "the column"
             )
     return faults

@@ -86,11 +86,9 @@ def _check_pair(first: InputFile, second: InputFile, number: int, one: str, two:
         return
     files = f"{first.path.name} and {second.path.name}, record {number} of each"
     names = one.removesuffix("/1"), two.removesuffix("/2")
-    if _without_mate(names[0], "/2") == _without_mate(names[1], "/1"):
-        raise InputError(
-            f"{files}: {excerpt(names[0])} and {excerpt(names[1])} are second and first mate. {REMEDY}"
-        )
     shown = [excerpt(name) or "no name" for name in names]
+    if _without_mate(names[0], "/2") == _without_mate(names[1], "/1"):
+        raise InputError(f"{files}: {shown[0]} and {shown[1]} are second and first mate. {REMEDY}")
     raise InputError(
         f"{files}: {shown[0]} and {shown[1]} are not the names of one "
         "pair. The files are of different samples, or reads are missing or in another order: give "
