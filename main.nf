@@ -7,7 +7,7 @@ include { EMBEDDING               } from './subworkflows/local/embedding/main'
 include { PREDICT                 } from './workflows/predict'
 include { TRAIN                   } from './workflows/train'
 include { libraryDigests          } from './subworkflows/local/utils_virnucpro_pipeline/library'
-include { checkEnvironment        } from './subworkflows/local/utils_virnucpro_pipeline/environment'
+include { checkEnvironment ; checkpointWarning } from './subworkflows/local/utils_virnucpro_pipeline/environment'
 include { checkParameters ; helpText } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
 include { publishSummary ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
@@ -22,6 +22,10 @@ workflow {
         log.warn(warning)
     }
     checkEnvironment(params)
+    def no_checkpoints = checkpointWarning(params)
+    if (no_checkpoints) {
+        log.warn(no_checkpoints)
+    }
     workflow.onComplete { sayWhyStopped() }
     def training = params.workflow == 'train'
     def library = libraryDigests()
