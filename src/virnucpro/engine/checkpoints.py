@@ -153,6 +153,7 @@ class Checkpoint:
         self._identity = identity
         name = hashlib.sha256(_as_json(identity).encode()).hexdigest()[:32]
         self._folder = base / name if base and _is_writable(base) else None
+        self._is_writing = self._folder is not None
         self._others: set[Path] = set()  # parts of other tasks, which are not ours to remove
         self._interval_s = float(os.environ.get(INTERVAL_VARIABLE, INTERVAL_S))
         self._lock = threading.Lock()  # the writer and a signal's thread
@@ -195,7 +196,7 @@ class Checkpoint:
 
     def is_due(self) -> bool:
         """Return whether a part should be written; no longer when every vector is computed."""
-        if self._folder is None or self._embeddings is None:
+        if not self._is_writing or self._embeddings is None:
             return False
         num_final = int(np.count_nonzero(self._is_final))
         num_new = num_final - self._num_saved
@@ -207,7 +208,7 @@ class Checkpoint:
     def save(self) -> None:
         """Write what is computed and not saved yet; may be called from any thread."""
         with self._lock:
-            if self._folder is None or self._embeddings is None:
+            if not self._is_writing or self._folder is None or self._embeddings is None:
                 return
             start = time.perf_counter()
             rows = np.flatnonzero(self._is_final & ~self._is_saved)
@@ -221,7 +222,7 @@ class Checkpoint:
                 log.warning(
                     "checkpoints: cannot write to %s (%s): continuing without", self._folder, error
                 )
-                self._folder = None
+                self._is_writing = False
             self._written_at = time.monotonic()
             self.write_s += time.perf_counter() - start
 
@@ -258,7 +259,7 @@ class Checkpoint:
             return []
         if self._folder.stat().st_uid != os.geteuid():
             log.warning("checkpoints: %s belongs to another user: continuing without", self._folder)
-            self._folder = None
+            self._folder, self._is_writing = None, False
             return []
         return sorted(self._folder.iterdir())
 
