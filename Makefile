@@ -41,7 +41,7 @@ train-compact: setup ## train the bundled model sets on DATA, with SEED (one GPU
 	    --chunk-length 300 --window-shares 0.4 0.8 --out models/compact-300
 
 clean: ## remove the files of runs, not the set-up
-	rm -rf work results-demo .nextflow .nextflow.log* .pytest_cache .ruff_cache .mypy_cache
+	rm -rf work work.checkpoints results-demo .nextflow .nextflow.log* .pytest_cache .ruff_cache .mypy_cache
 
 # A set-up older than its locked requirements is made again.
 $(VENV)/setup.ok: containers/gpu/requirements.txt pyproject.toml

@@ -7,7 +7,7 @@ include { EMBEDDING               } from './subworkflows/local/embedding/main'
 include { PREDICT                 } from './workflows/predict'
 include { TRAIN                   } from './workflows/train'
 include { libraryDigests          } from './subworkflows/local/utils_virnucpro_pipeline/library'
-include { checkEnvironment        } from './subworkflows/local/utils_virnucpro_pipeline/environment'
+include { checkEnvironment ; checkpointWarning } from './subworkflows/local/utils_virnucpro_pipeline/environment'
 include { sayOutcome              } from './subworkflows/local/utils_virnucpro_pipeline/completion'
 include { sayWhatToResume         } from './subworkflows/local/utils_virnucpro_pipeline/history'
 include { removeIfRefused ; writePipelineInfo } from './subworkflows/local/utils_virnucpro_pipeline/pipeline_info'
@@ -33,6 +33,10 @@ workflow {
         log.info(institution)
     }
     checkEnvironment(params)
+    def no_checkpoints = checkpointWarning(params)
+    if (no_checkpoints) {
+        log.warn(no_checkpoints)
+    }
     sayWhatToResume()
     workflow.onComplete {
         sayWhyStopped()

@@ -8,7 +8,11 @@ number of --gpus, of as many tokens a GPU as fill --seconds at that rate, or --t
 count real tokens; gpu_busy is the share of the time between the first and the last batch in which
 one was launched and not finished.
 
+--checkpoints runs each number of GPUs a second time, with checkpoints every --checkpoint-seconds in
+a folder beside the outputs: their cost is the difference of tokens_per_s_embedding.
+
     python bench/command.py --frames X.frames.faa --model esm2-3B --seconds 180
+    python bench/command.py --frames X.frames.faa --model esm2-3B --seconds 180 --checkpoints
     python bench/command.py --frames X.frames.fna --model dnabert_s --seconds 20 --gpus 1 2
 """
 
@@ -49,6 +53,8 @@ def main() -> None:
     parser.add_argument("--shard-tokens", type=float, default=5e6, help="of a frame file")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1], help="a run for each number")
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--checkpoints", action="store_true", help="each run without and with")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--weights", choices=("fp32", "fp16"), default="fp16", help="in the file")
     args = parser.parse_args()
@@ -71,14 +77,19 @@ def main() -> None:
         wanted = args.tokens
         if args.seconds:  # a short run is slower than a long one: it warms up
             wanted = 1.1 * args.seconds * min(runs[0]["tokens_per_s_embedding"])
+        os.environ["VIRNUCPRO_CHECKPOINT_S"] = str(args.checkpoint_seconds)
         for gpus in args.gpus:
             runs.append(measure(args, kind, command, wanted, work / f"{gpus}gpu", gpus))
+            if args.checkpoints:
+                saving = [*command, "--checkpoint-dir", "parts"]
+                runs.append(measure(args, kind, saving, wanted, work / f"{gpus}gpu_parts", gpus))
     numbers = "-".join(map(str, args.gpus))
     result = {
         "what": f"{args.model} {args.precision}, {numbers} GPU, weights stored in {args.weights}",
         "runs": runs,
     }
-    name = f"command_{args.model}_{args.precision}_{numbers}gpu_{args.frames.name.split('.')[0]}"
+    what = "checkpoints" if args.checkpoints else "command"
+    name = f"{what}_{args.model}_{args.precision}_{numbers}gpu_{args.frames.name.split('.')[0]}"
     write_result(name, result, args, device, __doc__)
 
 

@@ -3,7 +3,12 @@
 
 import sys
 
-from virnucpro.engine.embed_task import ESM2_TASK, run_embed
+from virnucpro.engine.stopping import STOP
+
+if __name__ == "__main__":
+    STOP.listen()  # before torch is imported, which takes seconds
+
+from virnucpro.engine.embed_task import ESM2_TASK, run_embed  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:

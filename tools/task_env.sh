@@ -4,6 +4,7 @@
 #   VIRNUCPRO_CACHE     folder for compiled GPU code; empty: one per user in the system's temporary folder
 #   VIRNUCPRO_EXECUTOR  local: nobody else hands out GPUs
 #   VIRNUCPRO_WEIGHTS   folder of weights that are not staged; empty: there is none
+#   VIRNUCPRO_CHECKPOINTS  folder for the parts of unfinished embedding tasks; empty, false or an address: no parts
 # Sets PATH, what Python reads, the cache folder of Triton, and CUDA_VISIBLE_DEVICES where it leases a GPU.
 vnp_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PATH="$vnp_root/.venv/bin:$vnp_root/bin:$PATH" # Nextflow adds bin, too, but quotes it badly
@@ -23,8 +24,40 @@ if declare -F nxf_stage >/dev/null; then
     nxf_stage() { set -f +B; vnp_nxf_stage; set +f -B; }
 fi
 
+# Nextflow's wrapper, told to stop, tells the task and ends at once; a scheduler then kills what is left. So it
+# waits for what the task still saves, as long as a scheduler usually waits before it kills (30 s). Before there
+# is a task it would not end at all.
+if declare -F on_term >/dev/null; then
+    eval "vnp_$(declare -f on_term)"
+    vnp_descendants() { local child; for child in $(ps -e -o ppid= -o pid= | awk -v parent="$1" '$1 == parent { print $2 }'); do echo "$child"; vnp_descendants "$child"; done; }
+    on_term() {
+        set +e
+        [ -n "${pid:-}" ] || exit 143
+        local tasks i
+        tasks=$(vnp_descendants "$pid" | paste -sd,)
+        vnp_on_term
+        for i in {1..125}; do
+            ps -o stat= -p "${tasks:-0}" | grep -q '^[^Z]' || break
+            sleep 0.2
+        done
+    }
+    trap on_term USR1
+fi
+
 # Bound into a container where this node has it; else it lies inside the image.
 [ -d "${VIRNUCPRO_WEIGHTS:-}" ] || VIRNUCPRO_WEIGHTS=
+
+# Bound into a container, so it must be there.
+case ${VIRNUCPRO_CHECKPOINTS:-} in
+'' | false | *://*) VIRNUCPRO_CHECKPOINTS= ;; # main.nf has warned of object storage
+*)
+    (umask 077 && mkdir -p "$VIRNUCPRO_CHECKPOINTS") 2>/dev/null && [ -w "$VIRNUCPRO_CHECKPOINTS" ] || {
+        echo "checkpoint_dir $VIRNUCPRO_CHECKPOINTS: is not writable: continuing without checkpoints" >&2
+        VIRNUCPRO_CHECKPOINTS=
+    }
+    ;;
+esac
+export VIRNUCPRO_CHECKPOINTS
 
 if [ "$VIRNUCPRO_DEVICE" = auto ] || [ "$VIRNUCPRO_DEVICE" = cuda ]; then
     cache=${VIRNUCPRO_CACHE:-${TMPDIR:-/tmp}/virnucpro-$(id -u)}

@@ -28,7 +28,7 @@ process GPU_TASK {
     stdout
 
     script:
-    'echo "HOME=$HOME USER=$USER CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-unset} TRITON=${TRITON_CACHE_DIR-unset}"'
+    'echo "HOME=$HOME USER=$USER CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-unset} TRITON=${TRITON_CACHE_DIR-unset} PARTS=$VIRNUCPRO_CHECKPOINTS"'
 }
 
 workflow {
@@ -140,17 +140,20 @@ def test_only_a_gpu_task_gets_the_gpu_and_the_cache(engine: str, tmp_path: Path)
     arguments = site.run(engine, "--weights_dir", str(weights))
     assert holds(arguments["gpu.sif"], GPU_FLAGS[engine])
     assert not holds(arguments["cpu.sif"], GPU_FLAGS[engine])
-    bind = bind_of(engine, site.cache)
-    assert holds(arguments["gpu.sif"], bind)
-    assert not holds(arguments["cpu.sif"], bind)
+    for folder in (site.cache, tmp_path / "work.checkpoints"):
+        bind = bind_of(engine, folder)
+        assert holds(arguments["gpu.sif"], bind)
+        assert not holds(arguments["cpu.sif"], bind)
+        assert folder.stat().st_mode & 0o777 == 0o700
     assert not any(str(weights) in argument for a in arguments.values() for argument in a)
     # what the task sees: the GPU that it leased, the cache, and a home
     assert re.search(r"HOME=/tmp USER=virnucpro CUDA_VISIBLE_DEVICES=[01] ", site.output)
     assert f"TRITON={site.cache}/triton" in site.output
     if engine in ("docker", "podman"):  # which do not hand on what they are not told to
-        for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "TRITON_CACHE_DIR"):
+        names = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "TRITON_CACHE_DIR")
+        for name in (*names, "VIRNUCPRO_CHECKPOINTS"):
             assert holds(arguments["gpu.sif"], ["-e", name])
-    assert site.cache.stat().st_mode & 0o777 == 0o700
+    assert f"PARTS={tmp_path}/work.checkpoints" in site.output
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,9 @@ def test_without_a_gpu_there_is_no_flag_and_weights_on_the_node_are_shown_inside
     site = Site(tmp_path, nvidia_smi)
     weights = tmp_path / "node weights"
     weights.mkdir()
-    arguments = site.run(engine, "--weights_dir", str(weights), "--device", device)
+    options = ["--device", device, "--checkpoint_dir", "false"]
+    arguments = site.run(engine, "--weights_dir", str(weights), *options)
+    assert not any("checkpoints:" in argument for a in arguments.values() for argument in a)
     bind = bind_of(engine, weights, read_only=True)
     for image in ("cpu.sif", "gpu.sif"):
         assert holds(arguments[image], bind), image

@@ -152,3 +152,32 @@ def test_a_user_id_without_a_name_has_one_for_torch(tmp_path: Path) -> None:
     )  # fmt: skip
     expected = f"54321 54321 /tmp/virnucpro-54321/triton {PROJECT}/src none\n"
     assert done.stdout == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_task_that_waits_for_a_gpu_stops_when_it_is_told_to(tmp_path: Path, number: int) -> None:
+    """As Nextflow's wrapper sources it: no task has started, and its traps end nothing."""
+    gpu = "[ $1 = -L ] && echo 'GPU 0: fake (UUID: GPU-0)' || echo '0, GPU-0'"
+    environment = {
+        **os.environ,
+        "PATH": program(tmp_path / "bin", "nvidia-smi", gpu),
+        "GPU_LEASE_DIR": str(tmp_path),
+        "VIRNUCPRO_DEVICE": "cuda",
+        "VIRNUCPRO_CACHE": str(tmp_path / "cache"),
+    }
+    environment.pop("CUDA_VISIBLE_DEVICES", None)
+    wrapper = (
+        'set -u; on_term() { set +e; [[ "$pid" ]] && kill $pid; }; trap on_term TERM INT USR2; '
+        f"trap '' USR1; set +u; touch {tmp_path}/waits; . {PROJECT}/tools/task_env.sh"
+    )
+    lock = tmp_path / "GPU-0.lock"
+    lock.touch()
+    with subprocess.Popen(["flock", lock, "sleep", "60"]) as holder:
+        task = subprocess.Popen(["bash", "-c", wrapper], env=environment)
+        while not (tmp_path / "waits").exists():
+            time.sleep(0.05)
+        time.sleep(1.5)
+        assert task.poll() is None
+        task.send_signal(number)
+        assert task.wait(10) == 143
+        holder.terminate()

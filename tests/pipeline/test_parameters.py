@@ -20,6 +20,7 @@ FAULTS: list[list[tuple[list[str], str]]] = [
         (["--save_embeddings", "perhaps"], "--save_embeddings perhaps must be true or false"),
         (["--gpu_options", "--gres=gpu:1"], "--gpu_options true needs a value"),
         (["--cache_dir", "here"], "--cache_dir here must be an absolute path without quotes"),
+        (["--checkpoint_dir", "here"], "--checkpoint_dir here must be false, or an absolute path"),
         (["--weights_dir", "/a/"], "--weights_dir /a/ must be an absolute path without a slash at its end"),
         (["--slurm_account", "007"], "--slurm_account 7 was written as 007 and read as a number"),
         (["--attention", "fast"], "--attention fast must be one of auto, reference, sdpa, triton, varlen, flash"),

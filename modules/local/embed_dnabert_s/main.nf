@@ -22,6 +22,7 @@ process EMBED_DNABERT_S {
         --tokenizer ${tokenizer_at ?: tokenizer} --tokenizer-sha256 ${tokenizer_sha256} \\
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
         --engine ${engine} --attention ${attention} ${budget} \\
+        --checkpoint-dir "\${VIRNUCPRO_CHECKPOINTS:-}" \\
         --process ${task.process} --library ${library}
     """
 

@@ -20,6 +20,7 @@ process EMBED_ESM2 {
         --encoder ${encoder_at ?: encoder} --encoder-sha256 ${encoder_sha256} \\
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
         --engine ${engine} --attention ${attention} ${budget} \\
+        --checkpoint-dir "\${VIRNUCPRO_CHECKPOINTS:-}" \\
         --process ${task.process} --library ${library}
     """
 

@@ -1,6 +1,6 @@
 """Distinct sequences to batches of tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +39,26 @@ class Batch:
         return torch.from_numpy(ids), packed_batch(self.lengths, self.num_tokens)
 
 
-def token_batches(tokenizer: Tokenizer, sequences: list[str], token_budget: int) -> Iterator[Batch]:
-    """Yield all sequences in batches; the last, emptiest one of a window waits for the next."""
+def token_batches(
+    tokenizer: Tokenizer,
+    sequences: list[str],
+    token_budget: int,
+    chosen: Sequence[int] | None = None,
+) -> Iterator[Batch]:
+    """Yield sequences in batches; the last, emptiest one of a window waits for the next.
+
+    Args:
+        chosen: which of the sequences, by row; default: all.
+    """
     rows: list[int] = []
     ids: list[Ids] = []
-    for start in range(0, len(sequences), WINDOW):
-        window = sequences[start : start + WINDOW]
-        rows += range(start, start + len(window))
-        ids += tokenizer.encode(window)
+    chosen = range(len(sequences)) if chosen is None else chosen
+    for start in range(0, len(chosen), WINDOW):
+        window = chosen[start : start + WINDOW]
+        rows += window
+        ids += tokenizer.encode([sequences[row] for row in window])
         plans = pack([len(part) for part in ids], token_budget)
-        waiting = plans.pop().members if start + WINDOW < len(sequences) else ()
+        waiting = plans.pop().members if start + WINDOW < len(chosen) else ()
         for plan in plans:
             members = plan.members
             yield Batch([rows[i] for i in members], [ids[i] for i in members], plan.num_tokens)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -53,13 +54,29 @@ class Embeddings:
         return self.distinct[self.row_of]
 
 
-# Called after each batch and at the end: the embeddings so far, and bool [m], which rows are final.
-OnRows = Callable[[Embeddings, np.ndarray], None]
+class Sink(Protocol):
+    """Takes vectors as they come. `is_final`: bool [m], the distinct rows that have theirs."""
+
+    def restore(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
+        """Fill in vectors that are known from before, and mark their rows final."""
+
+    def __call__(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
+        """Take the embeddings so far; called after each batch and at the end."""
+
+
+class _NoSink:
+    """Knows nothing and takes nothing."""
+
+    def restore(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
+        pass
+
+    def __call__(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
+        pass
 
 
 def embed_within_memory(
     engine: Engine, tokenizer: Tokenizer, sequences: list[str], names: list[str], threads: int,
-    write: Callable[[Engine], AbstractContextManager[OnRows]] | None = None,
+    write: Callable[[Engine], AbstractContextManager[Sink]] | None = None,
 ) -> tuple[Embeddings, Engine]:  # fmt: skip
     """Embed; when GPU memory runs out, start again with batches of half the tokens.
 
@@ -72,7 +89,7 @@ def embed_within_memory(
     while True:
         budget = engine.token_budget // 2
         try:
-            with write(engine) if write else nullcontext() as on_rows:
+            with write(engine) if write else nullcontext() as sink:
                 result = embed(
                     engine.model,
                     tokenizer,
@@ -81,7 +98,7 @@ def embed_within_memory(
                     names=names,
                     threads=threads,
                     exact=engine.exact,
-                    on_rows=on_rows,
+                    sink=sink,
                 )
             return result, engine
         except GpuMemoryError as error:
@@ -108,9 +125,9 @@ def embed(
     names: Sequence[str] | None = None,
     threads: int = 1,
     exact: Callable[[], Model] | None = None,
-    on_rows: OnRows | None = None,
+    sink: Sink | None = None,
 ) -> Embeddings:
-    """Embed each sequence; identical ones once.
+    """Embed each sequence; identical ones once, and those that the sink restores not at all.
 
     Args:
         model: on its device, in its precision.
@@ -121,13 +138,11 @@ def embed(
             change how a sum is split.
         exact: makes the float32 model for what half precision cannot represent; a model of half
             precision must have it.
-        on_rows: takes vectors as they come.
+        sink: takes vectors as they come.
     Raises: InputError naming a sequence whose vector is not finite even in float32;
         GpuMemoryError, also as SequenceTooLongError naming one.
     """
-    rows: dict[str, int] = {}
-    row_of = np.array([rows.setdefault(s, len(rows)) for s in sequences], dtype=np.int64)
-    distinct = list(rows)
+    distinct, row_of = distinct_sequences(sequences)
     assert exact or model.dtype == torch.float32, "half precision may overflow"
     result = Embeddings(
         np.empty((len(distinct), model.width), np.float32),
@@ -137,9 +152,11 @@ def embed(
         float("nan"),
     )
     is_final = np.zeros(len(distinct), bool)
-    on_rows = on_rows or (lambda *_: None)
-    progress = _Progress(len(distinct))
-    batches = token_batches(tokenizer, distinct, token_budget)
+    sink = sink or _NoSink()
+    sink.restore(result, is_final)
+    unknown = np.flatnonzero(~is_final).tolist()
+    progress = _Progress(len(unknown))
+    batches = token_batches(tokenizer, distinct, token_budget, unknown)
     clock = GpuClock()
     if model.device.type == "cuda":
         computed = run_on_gpu(model, batches, tokenizer.filler_id, clock)
@@ -151,7 +168,7 @@ def embed(
             result.distinct_num_tokens[batch.rows] = batch.lengths
             is_final[batch.rows] = np.isfinite(vectors).all(axis=1)
             progress.add(batch)
-            on_rows(result, is_final)
+            sink(result, is_final)
     except BatchMemoryError as error:
         longest = error.batch.lengths[-1]
         if longest <= token_budget:
@@ -169,18 +186,41 @@ def embed(
         assert exact
         log.info("%d of %d vectors overflowed: computing them in float32",
                  len(overflowed), len(distinct))  # fmt: skip
-        result.distinct[overflowed] = embed(
+        embed(
             exact(),
             tokenizer,
             [distinct[row] for row in overflowed.tolist()],
             EXACT_TOKEN_BUDGET,
             names=[_name(row, row_of, names) for row in overflowed.tolist()],
             threads=threads,
-        ).distinct
-        result.recomputed[overflowed] = True
-        is_final[overflowed] = True
-    on_rows(result, is_final)
+            sink=_Recomputed(overflowed, result, is_final, sink),
+        )
+    sink(result, is_final)
     return replace(result, gpu_busy=clock.busy_share())
+
+
+def distinct_sequences(sequences: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return the m distinct sequences by first occurrence, and int64 [n], the row of each of n."""
+    rows: dict[str, int] = {}
+    row_of = np.array([rows.setdefault(s, len(rows)) for s in sequences], dtype=np.int64)
+    return list(rows), row_of
+
+
+class _Recomputed(_NoSink):
+    """Takes the vectors of some rows, in float32, over into the embeddings of all."""
+
+    def __init__(
+        self, rows: np.ndarray, result: Embeddings, is_final: np.ndarray, sink: Sink
+    ) -> None:
+        self._rows, self._result, self._is_final, self._sink = rows, result, is_final, sink
+
+    def __call__(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
+        new = is_final & ~self._is_final[self._rows]
+        rows = self._rows[new]
+        self._result.distinct[rows] = embeddings.distinct[new]
+        self._result.recomputed[rows] = True
+        self._is_final[rows] = True
+        self._sink(self._result, self._is_final)
 
 
 def _name(row: int, row_of: np.ndarray, names: Sequence[str] | None) -> str:

@@ -14,11 +14,13 @@ from pathlib import Path
 from virnucpro import task
 from virnucpro.embeddings.store import Provenance
 from virnucpro.engine import device as devices
-from virnucpro.engine.embed import embed_within_memory
+from virnucpro.engine.checkpoints import Checkpoint, identity_of
+from virnucpro.engine.embed import distinct_sequences, embed_within_memory
 from virnucpro.engine.engine import Engine
 from virnucpro.engine.load import load_engine, load_tokenizer
 from virnucpro.engine.memory import GpuMemoryError, gpu_memory_errors
 from virnucpro.engine.outputs import Output, Outputs
+from virnucpro.engine.stopping import STOP
 from virnucpro.errors import InputError
 from virnucpro.models import options
 from virnucpro.sequences.frames_file import read_frames
@@ -48,13 +50,19 @@ def run_embed(kind: EmbedTask, description: str | None, argv: list[str] | None) 
     """Parse the arguments, embed, write; return the exit status."""
     args = parse_args(kind, description, argv)
     os.environ.setdefault("RAYON_NUM_THREADS", str(args.threads))  # of the tokenizer
+    checkpoints: list[Checkpoint] = []
     try:
         with gpu_memory_errors():
-            return task.run_task(lambda args: embed_files(kind, args), args, VERSIONS)
+            status = task.run_task(lambda _: embed_files(kind, args, checkpoints), args, VERSIONS)
     except GpuMemoryError as error:
         hint = "Another program may hold it: try again elsewhere or later."
         print(f"{Path(sys.argv[0]).stem}: error: {error} {hint}", file=sys.stderr)
         return EXIT_GPU_MEMORY
+    if status == 0:  # everything is written
+        STOP.before_exit(None)
+        for checkpoint in checkpoints:
+            checkpoint.remove()
+    return status
 
 
 def parse_args(
@@ -78,6 +86,9 @@ def parse_args(
     parser.add_argument("--token-budget", type=_token_budget,
                         help="tokens of a batch (default: by model and memory)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument(
+        "--checkpoint-dir", default="", help="folder for parts of unfinished work (default: none)"
+    )
     return parser.parse_args(argv)
 
 
@@ -88,8 +99,12 @@ def _token_budget(text: str) -> int:
     return int(text)
 
 
-def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
-    """Embed all frames of all files as one pool, and write one HDF5 for each file."""
+def embed_files(kind: EmbedTask, args: argparse.Namespace, checkpoints: list[Checkpoint]) -> None:
+    """Embed all frames of all files as one pool, and write one HDF5 for each file.
+
+    Args:
+        checkpoints: gets the checkpoint of each token budget tried, to be removed at the end.
+    """
     targets = [output_name(kind, path) for path in args.frames]
     if len(set(targets)) < len(targets):
         raise InputError("--frames: two files have the same name, so their outputs would too.")
@@ -119,6 +134,8 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
     tokenizer_sha256 = getattr(args, "tokenizer_sha256", "").lower()
     tokenizer = load_tokenizer(engine.encoder, device, tokenizer_file, tokenizer_sha256)
     outputs = [Output(Path(target), ids) for target, (ids, _) in zip(targets, files, strict=True)]
+    base = Path(args.checkpoint_dir).absolute() if args.checkpoint_dir else None
+    distinct = distinct_sequences(sequences)[0] if base else []
     attempts: list[Outputs] = []
 
     def write(engine: Engine) -> Outputs:
@@ -129,7 +146,10 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
             library_digest=task.library_digest(LIBRARY),
             numerics=engine.numerics,
         )
-        attempts.append(Outputs(outputs, provenance))
+        checkpoint = Checkpoint(base, identity_of(provenance, distinct))
+        checkpoints.append(checkpoint)
+        STOP.before_exit(checkpoint.save)
+        attempts.append(Outputs(outputs, provenance, checkpoint))
         return attempts[-1]
 
     result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads, write)
@@ -140,8 +160,11 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace) -> None:
         "waited_for_writer_s": round(attempts[-1].waited_s, 3),  # a part of embed_s
         "sequences": len(sequences),
         "distinct": len(result.distinct),
+        "restored": checkpoints[-1].num_restored,  # of the distinct ones
         "tokens": int(result.distinct_num_tokens.sum()),
         "recomputed": int(result.recomputed.sum()),
+        "parts": checkpoints[-1].num_parts,
+        "parts_s": round(checkpoints[-1].write_s, 3),  # of the writer, while embedding
     }
     if not math.isnan(result.gpu_busy):
         stages["gpu_busy"] = round(result.gpu_busy, 4)

@@ -4,6 +4,7 @@
     writer thread   collect and write rows 0-2047 of a.h5 | rows 2048-... | rename to a.h5
 
 Blocks of rows are written in the order of the files, each as soon as all of its vectors are final.
+Between them the same thread writes the parts of a checkpoint.
 """
 
 import time
@@ -17,6 +18,7 @@ from types import TracebackType
 import numpy as np
 
 from virnucpro.embeddings.store import EmbeddingsWriter, Provenance
+from virnucpro.engine.checkpoints import Checkpoint
 from virnucpro.engine.embed import Embeddings
 
 BLOCK_ROWS = 2048  # 20 MB of ESM-2 3B
@@ -57,8 +59,15 @@ class Outputs:
         waited_s: seconds that callers waited for it.
     """
 
-    def __init__(self, outputs: Sequence[Output], provenance: Provenance) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        provenance: Provenance,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         """Take the files in order, and what is the same in all; counts are filled in."""
+        self._checkpoint = checkpoint
+        self._saving: Future[None] | None = None
         self.write_s = self.waited_s = 0.0
         self._blocks = _blocks(outputs)
         self._next = next(self._blocks, None)
@@ -68,6 +77,11 @@ class Outputs:
         # Only the writer thread uses these, until the pool is shut down.
         self._file: EmbeddingsWriter | None = None
         self._is_broken = False
+
+    def restore(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
+        """Fill in the vectors that the checkpoint has, and mark their rows final."""
+        if self._checkpoint:
+            self._checkpoint.restore(embeddings, is_final)
 
     def __call__(self, embeddings: Embeddings, is_final: np.ndarray) -> None:
         """Submit the next blocks, as far as all of their rows are final.
@@ -84,6 +98,11 @@ class Outputs:
                 self._wait()
             self._pending.append(self._pool.submit(self._write, self._next, embeddings))
             self._next = next(self._blocks, None)
+        if self._saving and self._saving.done():
+            self._saving.result()
+            self._saving = None
+        if self._checkpoint and not self._saving and self._checkpoint.is_due():
+            self._saving = self._pool.submit(self._checkpoint.save)
 
     def __enter__(self) -> "Outputs":
         """Return itself."""

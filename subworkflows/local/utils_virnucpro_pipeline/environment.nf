@@ -9,6 +9,26 @@ def checkEnvironment(values) {
     }
 }
 
+// Returns why embedding tasks of this run save no checkpoints, though they should, or null.
+def checkpointWarning(values) {
+    def place = values.checkpoint_dir == null ? "${workflow.workDir.toUriString()}.checkpoints" : values.checkpoint_dir.toString()
+    if (place == 'false') {
+        return null
+    }
+    def remedy = 'an interrupted embedding task will start again. Give a folder that all nodes share as --checkpoint_dir, or false'
+    if (place ==~ /[a-z0-9]+:\/\/.*/) {
+        return "No checkpoints: ${place} is object storage, so ${remedy}"
+    }
+    def existing = existingFolder(java.nio.file.Path.of(place))
+    def is_usable = java.nio.file.Files.isDirectory(existing) && java.nio.file.Files.isWritable(existing)
+    return is_usable || !tasksAreLocal() ? null : "No checkpoints: ${place} is not writable, so ${remedy}"
+}
+
+// Returns a path, or the nearest one above it that exists.
+def existingFolder(path) {
+    return java.nio.file.Files.exists(path) ? path : existingFolder(path.parent)
+}
+
 // Java cannot name a file with an umlaut under LC_ALL=C.
 def localeFault() {
     def encoding = System.getProperty('sun.jnu.encoding')

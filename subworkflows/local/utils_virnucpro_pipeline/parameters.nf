@@ -143,8 +143,9 @@ def typeFault(value, rule, name, command_line) {
     if (rule.type == 'boolean' && !(value instanceof Boolean)) {
         return 'must be true or false'
     }
-    if (rule.type == 'string') {
-        if (value instanceof Boolean) {
+    if ('string' in [rule.type].flatten()) {
+        // of a text that may be switched off, only false is meant; true is an option without a value
+        if (value instanceof Boolean && (value || rule.type == 'string')) {
             return 'needs a value'
         }
         // Nextflow reads --name 007 as the number 7
