@@ -10,7 +10,9 @@ include { libraryDigests          } from './subworkflows/local/utils_virnucpro_p
 include { checkEnvironment        } from './subworkflows/local/utils_virnucpro_pipeline/environment'
 include { checkParameters ; helpText } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
-include { publishSummary ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
+include { newPublication ; publishText } from './subworkflows/local/utils_virnucpro_pipeline/publish'
+include { closeResults ; publishSample ; publishSet ; startResults ; stopIncomplete } from './subworkflows/local/utils_virnucpro_pipeline/results'
+include { sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
     if (params.help) {
@@ -22,7 +24,11 @@ workflow {
         log.warn(warning)
     }
     checkEnvironment(params)
-    workflow.onComplete { sayWhyStopped() }
+    def run = newPublication(params.outdir, params.publish_dir_mode)
+    workflow.onComplete {
+        closeResults(run)
+        sayWhyStopped()
+    }
     def training = params.workflow == 'train'
     def library = libraryDigests()
 
@@ -37,6 +43,10 @@ workflow {
     // wrapped, since combine takes lists apart
     checked = samples.map { all -> [all] }.combine(model_set)
     checked.subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }
+    started = checked
+        .combine(CHECK_MODEL_SET.out.model_set)
+        .map { all, set, json -> startResults(run, all, set, json, training) }
+        .first() // the run, once its outdir is ready for results
 
     EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
     if (training) {
@@ -51,7 +61,10 @@ workflow {
             CHECK_MODEL_SET.out.trained_set,
             params.subMap(['set_name', 'seed', 'trainer', 'class_balance', 'training_frames', 'max_epochs', 'calibrate']),
         )
-        TRAIN.out.model_set.view { set -> "${set.resolve('metrics.tsv').readLines().take(2).join('\n')}\nModel set: ${params.outdir}/${set.name}" }
+        TRAIN.out.model_set
+            .combine(started)
+            .map { set, _run -> publishSet(run, set) }
+            .view { set -> "${set.resolve('metrics.tsv').readLines().take(2).join('\n')}\nModel set: ${params.outdir}/${set.name}" }
     }
     else {
         PREDICT(
@@ -64,18 +77,19 @@ workflow {
             model_set,
             CHECK_MODEL_SET.out.provenance,
         )
-        // one row for each sample, in sheet order, with the sheet's further columns; missing ones end the
-        // run, with the words of error() only in a map
-        PREDICT.out.summaries
+        // samples without a result end the run, with the words of error() only in a map
+        PREDICT.out.results
+            .combine(started)
+            .map { id, files, summary, vectors, _run -> publishSample(run, id, files, summary, params.save_embeddings ? vectors : []) }
             .toList()
-            .map { summaries -> [summaries] }
-            .combine(checked)
-            .map { summaries, all, set -> publishSummary(all, summaries, set, params.outdir) }
+            .combine(started)
+            .map { _row -> stopIncomplete(run) }
     }
 
     // versions of every process, one file
     channel.topic('versions')
         .map { versions -> versions.text }
         .unique()
-        .collectFile(name: 'versions.yml', storeDir: "${params.outdir}/pipeline_info", sort: true)
+        .toSortedList()
+        .subscribe { texts -> publishText(run, 'pipeline_info/versions.yml', texts.join('')) }
 }
