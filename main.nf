@@ -10,8 +10,8 @@ include { libraryDigests          } from './subworkflows/local/utils_virnucpro_p
 include { checkEnvironment        } from './subworkflows/local/utils_virnucpro_pipeline/environment'
 include { checkParameters ; helpText } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
-include { newPublication ; publishText } from './subworkflows/local/utils_virnucpro_pipeline/publish'
-include { closeResults ; publishSample ; publishSet ; startResults ; stopIncomplete } from './subworkflows/local/utils_virnucpro_pipeline/results'
+include { newPublication } from './subworkflows/local/utils_virnucpro_pipeline/publish'
+include { closeResults ; publishSample ; publishSet ; publishVersions ; startResults ; stopIncomplete } from './subworkflows/local/utils_virnucpro_pipeline/results'
 include { sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
@@ -45,7 +45,7 @@ workflow {
     checked.subscribe { all, set -> log.info(startLine(all, set, params, workflow.manifest.version)) }
     started = checked
         .combine(CHECK_MODEL_SET.out.model_set)
-        .map { all, set, json -> startResults(run, all, set, json, training) }
+        .map { all, set, json -> startResults(run, all, set, json, training ? params.set_name : null) }
         .first() // the run, once its outdir is ready for results
 
     EMBEDDING(samples, model_set, params.rna, params.shard_tokens, params.dnabert_s_shards)
@@ -91,5 +91,5 @@ workflow {
         .map { versions -> versions.text }
         .unique()
         .toSortedList()
-        .subscribe { texts -> publishText(run, 'pipeline_info/versions.yml', texts.join('')) }
+        .map { texts -> publishVersions(run, texts) }
 }

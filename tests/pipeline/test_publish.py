@@ -132,7 +132,7 @@ def test_results_follow_the_last_run_though_all_is_cached(launch: Pipeline, firs
     assert everything(before) == everything(first)
     other = launch.run(*options, "--frame_rule", "longest_open", outdir="both")
     assert main(["verify", str(other.outdir)]) == 0
-    assert everything(other)["model_set.json"] != everything(before)["model_set.json"]
+    assert everything(other)["model_set.json"] != everything(first)["model_set.json"]
     again = launch.run(*options, outdir="both")
     assert not again.names("COMPLETED")
     assert everything(again) == everything(first)

@@ -1,12 +1,12 @@
 // The results of a run in outdir: always of this run. summary.tsv says from the start which samples are not
 // finished; an earlier result of a sample that failed is set aside.
-include { closePublication ; openPublication ; publishFolder ; publishText ; setAside ; writeFault } from './publish'
+include { closePublication ; filesBelow ; openPublication ; publishFolder ; publishText ; setAside ; writeFault } from './publish'
 include { counted ; summaryTable ; summaryText } from './summary'
 
-// Before the first task, once the checks have passed. Returns the run.
-def startResults(run, samples, model, json, training) {
+// Once the checks have passed. Returns the run. `new_set` is the name of the model set to be trained, or null.
+def startResults(run, samples, model, json, new_set) {
     def taken = samples.findAll { s -> s.id in ['pipeline_info', 'summary.tsv'] }
-    if (taken && !training) {
+    if (taken && !new_set) {
         error("--input: a sample cannot be called ${taken[0].id}: the results have a file or folder of that name. Rename it in the sheet.")
     }
     try {
@@ -16,7 +16,10 @@ def startResults(run, samples, model, json, training) {
         publishText(run, 'pipeline_info/model_set.json', json.text)
         run.tables = [:].asSynchronized()
         run.faults = [:].asSynchronized()
-        if (!training) {
+        if (new_set) {
+            run.new_set = new_set
+        }
+        else {
             publishText(run, 'summary.tsv', summaryTable(samples, model, [:], samples.collectEntries { s -> [s.id, ['unfinished', '']] }))
             warnOfOthers(run, samples)
             run.samples = samples
@@ -44,12 +47,25 @@ def publishSample(run, id, results, table, vectors) {
 // Publishes the folder of a trained model set; returns it.
 def publishSet(run, folder) {
     try {
-        publishFolder(run, folder.name, folder.listFiles().collectEntries { f -> [f.name, f] }, null)
+        publishFolder(run, folder.name, filesBelow(folder).collectEntries { f -> [folder.relativize(f).toString(), f] }, null)
+        run.remove('new_set')
     }
     catch (IOException | UncheckedIOException fault) {
         error(writeFault(run, folder.name, fault))
     }
     return run.outdir.resolve(folder.name)
+}
+
+// Writes the versions of all processes. A refused run leaves those of the run before.
+def publishVersions(run, texts) {
+    try {
+        if (run.tables != null) {
+            publishText(run, 'pipeline_info/versions.yml', texts.join(''))
+        }
+    }
+    catch (IOException fault) {
+        error(writeFault(run, 'pipeline_info/versions.yml', fault))
+    }
 }
 
 // Says a fault of writing results once: the disk may be full for thousands of samples.
@@ -118,6 +134,9 @@ def closeResults(run) {
     if (text && !(workflow.errorMessage ==~ /SIG[A-Z]+/)) {
         log.error(text)
     }
+    if (run.new_set && run.outdir.resolve(run.new_set).exists()) {
+        log.warn("No model set was made: ${run.outdir.resolve(run.new_set)} is of an earlier run.")
+    }
     closePublication(run)
 }
 
@@ -152,7 +171,7 @@ def taskError(row) {
 // Names the sample folders in outdir that are not of this run.
 def warnOfOthers(run, samples) {
     def ids = samples.collect { s -> s.id }
-    def others = run.outdir.listFiles()
+    def others = (run.outdir.listFiles() ?: [])
         .findAll { f -> f.isDirectory() && !(f.name in ids) && ['manifest.json', 'provenance.json'].any { name -> f.resolve(name).exists() } }
         .collect { f -> f.name }
         .sort()
