@@ -220,10 +220,10 @@ def test_foreign_files_are_not_lost_and_damaged_ones_not_published(
 
 @pytest.fixture
 def small_disk(tmp_path: Path):
-    """A file system with 200 kB."""
+    """A file system with 100 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip("no file system can be mounted here")
     yield disk

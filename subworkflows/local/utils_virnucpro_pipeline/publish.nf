@@ -76,12 +76,20 @@ def setAside(run, name) {
     return place
 }
 
-// Returns one line about a fault of writing into outdir.
+// Returns one line about a fault of writing into outdir; what is not one of input or output is thrown again.
 def writeFault(run, name, fault) {
-    def cause = fault instanceof UncheckedIOException ? fault.cause : fault
+    def cause = rootCause(fault)
+    if (!(cause instanceof IOException)) {
+        throw fault
+    }
     def why = cause instanceof java.nio.file.FileSystemException ? [cause.reason ?: cause.class.simpleName, cause.file].findAll().join(': ') : cause.message
     def free = run.hidden ? ", ${java.nio.file.Files.getFileStore(run.outdir).usableSpace.intdiv(1000000)} MB free on its disk" : ''
     return "${run.outdir.resolve(name)} cannot be written (${why})${free}. When the cause is fixed, go on with -resume"
+}
+
+// Groovy and Java's streams wrap an IOException in others.
+def rootCause(fault) {
+    return fault.cause && fault.cause != fault ? rootCause(fault.cause) : fault
 }
 
 // Object stores have no rename, nor locks.

@@ -26,7 +26,7 @@ def startResults(run, samples, model, json, new_set) {
             run.model = model
         }
     }
-    catch (IOException fault) {
+    catch (Exception fault) {
         error(writeFault(run, '', fault).replace('go on', 'start again'))
     }
     return run
@@ -39,7 +39,7 @@ def publishSample(run, id, results, table, vectors) {
         publishFolder(run, id, files, results.find { f -> f.name == 'manifest.json' })
         run.tables[id] = table.readLines()
     }
-    catch (IOException | UncheckedIOException fault) {
+    catch (Exception fault) {
         noteFault(run, id, fault)
     }
 }
@@ -50,7 +50,7 @@ def publishSet(run, folder) {
         publishFolder(run, folder.name, filesBelow(folder).collectEntries { f -> [folder.relativize(f).toString(), f] }, null)
         run.remove('new_set')
     }
-    catch (IOException | UncheckedIOException fault) {
+    catch (Exception fault) {
         error(writeFault(run, folder.name, fault))
     }
     return run.outdir.resolve(folder.name)
@@ -63,7 +63,7 @@ def publishVersions(run, texts) {
             publishText(run, 'pipeline_info/versions.yml', texts.join(''))
         }
     }
-    catch (IOException fault) {
+    catch (Exception fault) {
         error(writeFault(run, 'pipeline_info/versions.yml', fault))
     }
 }
@@ -101,7 +101,7 @@ def finishResults(run) {
         }
         publishText(run, 'summary.tsv', summaryTable(run.samples, run.model, run.tables, outcomes))
     }
-    catch (IOException fault) {
+    catch (Exception fault) {
         log.error(writeFault(run, 'summary.tsv', fault))
     }
     if (run.tables) {
