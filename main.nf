@@ -10,10 +10,12 @@ include { libraryDigests          } from './subworkflows/local/utils_virnucpro_p
 include { checkEnvironment ; checkpointWarning } from './subworkflows/local/utils_virnucpro_pipeline/environment'
 include { sayOutcome              } from './subworkflows/local/utils_virnucpro_pipeline/completion'
 include { sayWhatToResume         } from './subworkflows/local/utils_virnucpro_pipeline/history'
-include { removeIfRefused ; writePipelineInfo } from './subworkflows/local/utils_virnucpro_pipeline/pipeline_info'
+include { removeIfRefused ; writeParameters } from './subworkflows/local/utils_virnucpro_pipeline/pipeline_info'
 include { checkParameters ; helpText ; institutionLine } from './subworkflows/local/utils_virnucpro_pipeline/parameters'
 include { modelSetRequest ; reachable ; readJson ; samplesheetRequest } from './subworkflows/local/utils_virnucpro_pipeline/requests'
-include { publishSummary ; sayWarnings ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
+include { newPublication } from './subworkflows/local/utils_virnucpro_pipeline/publish'
+include { closeResults ; publishSample ; publishSet ; publishVersions ; startResults ; stopIncomplete } from './subworkflows/local/utils_virnucpro_pipeline/results'
+include { sayWarnings ; sayWhyStopped ; startLine } from './subworkflows/local/utils_virnucpro_pipeline/summary'
 
 workflow {
     def num_samples = new java.util.concurrent.atomic.AtomicInteger() // 0 until the checks have accepted the run
@@ -38,7 +40,9 @@ workflow {
         log.warn(no_checkpoints)
     }
     sayWhatToResume()
+    def run = newPublication(params.outdir, params.publish_dir_mode)
     workflow.onComplete {
+        closeResults(run)
         sayWhyStopped()
         sayOutcome(num_samples.get(), values)
     }
@@ -56,14 +60,19 @@ workflow {
     CHECK_SAMPLESHEET.out.warning.subscribe { path -> log.warn(path.text) }
     // wrapped, since combine takes lists apart
     checked = samples.map { all -> [all] }.combine(model_set)
-    checked.combine(CHECK_MODEL_SET.out.model_set).subscribe { all, set, json ->
-        num_samples.set(all.size())
-        writePipelineInfo(params, json)
-        log.info(startLine(all, set, params, workflow.manifest.version))
-        if (set.note && !training) {
-            log.warn(set.note)
+    started = checked
+        .combine(CHECK_MODEL_SET.out.model_set)
+        .map { all, set, json ->
+            startResults(run, all, set, json, training ? params.set_name : null)
+            num_samples.set(all.size())
+            writeParameters(params)
+            log.info(startLine(all, set, params, workflow.manifest.version))
+            if (set.note && !training) {
+                log.warn(set.note)
+            }
+            return run
         }
-    }
+        .first() // the run, once its outdir is ready for results
 
     EMBEDDING(samples, model_set, params.rna, params.subMap(['min_length', 'max_length']), params.shard_tokens, params.dnabert_s_shards)
     EMBEDDING.out.sample_tables.subscribe { meta, _records, _shards, warnings -> sayWarnings(meta.id, warnings) }
@@ -79,7 +88,10 @@ workflow {
             CHECK_MODEL_SET.out.trained_set,
             params.subMap(['set_name', 'seed', 'trainer', 'class_balance', 'training_frames', 'max_epochs', 'calibrate']),
         )
-        TRAIN.out.model_set.view { set -> "${set.resolve('metrics.tsv').readLines().take(2).join('\n')}\nModel set: ${params.outdir}/${set.name}" }
+        TRAIN.out.model_set
+            .combine(started)
+            .map { set, _run -> publishSet(run, set) }
+            .view { set -> "${set.resolve('metrics.tsv').readLines().take(2).join('\n')}\nModel set: ${params.outdir}/${set.name}" }
     }
     else {
         PREDICT(
@@ -92,13 +104,13 @@ workflow {
             model_set,
             CHECK_MODEL_SET.out.provenance,
         )
-        // one row for each sample, in sheet order, with the sheet's further columns; missing ones end the
-        // run, with the words of error() only in a map
-        PREDICT.out.summaries
+        // samples without a result end the run, with the words of error() only in a map
+        PREDICT.out.results
+            .combine(started)
+            .map { id, files, summary, vectors, _run -> publishSample(run, id, files, summary, params.save_embeddings ? vectors : []) }
             .toList()
-            .map { summaries -> [summaries] }
-            .combine(checked)
-            .map { summaries, all, set -> publishSummary(all, summaries, set, params.outdir) }
+            .combine(started)
+            .map { _row -> stopIncomplete(run) }
     }
 
     // versions of every process, one file
@@ -107,5 +119,6 @@ workflow {
         .unique()
         .combine(checked.map { _all, _set -> true })
         .map { text, _accepted -> text }
-        .collectFile(name: 'versions.yml', storeDir: "${params.outdir}/pipeline_info", sort: true)
+        .toSortedList()
+        .map { texts -> publishVersions(run, texts) }
 }

@@ -3,7 +3,7 @@
 
 Writes prediction_results.txt, prediction_results_highestscore.csv, chunks.tsv, sequences.tsv,
 contigs.tsv, regions.bed, regions.gff3, viral.fasta and SAMPLE.summary.tsv; or an error and none.
-With --provenance, provenance.json too.
+With --provenance, provenance.json too. Last comes manifest.json, with the sha256 of each.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from virnucpro.calls.manifest import write_manifest
 from virnucpro.calls.sample_files import SampleFiles
 from virnucpro.calls.summarise_task import REASONS, summarise_sample
 from virnucpro.consensus.calibration_file import load_calibration
@@ -47,6 +48,7 @@ def summarise(args: argparse.Namespace) -> None:
             **models, "sample": args.sample, "chunk_bp": args.chunk_length, "warnings": warnings,
         }  # fmt: skip
         write_text(out / "provenance.json", json.dumps(note, indent=2, sort_keys=True) + "\n")
+    write_manifest(out)
     values = [str(counts.get(column, 0)) for column in SUMMARY_COLUMNS]
     header = ("sample", *SUMMARY_COLUMNS, "warnings")
     row = (args.sample, *values, "; ".join(warnings))

@@ -24,32 +24,38 @@ workflow PREDICT {
         library.CLASSIFY,
     )
 
-    // [sample id, chunk files, chunk tables, score tables]; incomplete ones too, which SUMMARISE refuses
+    // [sample id, chunk files, chunk tables, score tables, embeddings]; incomplete ones too, which SUMMARISE refuses
     scores_ch = CLASSIFY.out.scores.mix(empty_shards.map { meta -> [meta, []] })
+    vectors_ch = embeddings
+        .map { meta, _faa, _fna, dnabert_s, esm2 -> [meta.id, [dnabert_s, esm2]] }
+        .mix(empty_shards.map { meta -> [meta.id, []] })
     shards_ch = chunks
         .map { meta, fna -> [meta.id, meta, fna] }
         .join(chunk_tables.map { meta, table -> [meta.id, table] }, failOnDuplicate: true)
         .join(scores_ch.map { meta, scores -> [meta.id, scores] }, failOnDuplicate: true)
-        .map { _id, meta, fna, table, scores -> [groupKey(meta.sample, meta.shards), [fna, table, scores]] }
+        .join(vectors_ch, failOnDuplicate: true)
+        .map { _id, meta, fna, table, scores, vectors -> [groupKey(meta.sample, meta.shards), [fna, table, scores, vectors]] }
         .groupTuple(remainder: true)
         .map { key, shards -> [key.toString()] + shards.sort { s -> s[0].name }.transpose().collect { files -> files.flatten() } }
-        .mix(empty_samples.map { meta, _files -> [meta.id, [], [], []] })
+        .mix(empty_samples.map { meta, _files -> [meta.id, [], [], [], []] })
 
-    // [[id], records.tsv, shards.tsv, warnings.txt, chunk files, chunk tables, score tables]
+    // [[id], records.tsv, shards.tsv, warnings.txt, chunk files, chunk tables, score tables, embeddings]
     sample_files_ch = sample_tables
         .map { meta, records, shards, warnings -> [meta.id, records, shards, warnings] }
         .join(shards_ch, failOnDuplicate: true)
         .map { row -> [[id: row[0]]] + row.drop(1) }
     SUMMARISE(
-        sample_files_ch,
+        sample_files_ch.map { row -> row.take(7) },
         model_set.map { set -> set.chunk_bp },
         provenance.map { json -> json.text }, // its content, so that -resume does not see a new path
         model_set.map { set -> calibrationInput(set) },
         library.SUMMARISE,
     )
 
-    summaries = SUMMARISE.out.summary.map { meta, table -> [meta.id, table] }
+    results = SUMMARISE.out.results
+        .map { meta, files, summary -> [meta.id, files, summary] }
+        .join(sample_files_ch.map { row -> [row[0].id, row[7]] }, failOnDuplicate: true)
 
     emit:
-    summaries // [sample id, summary.tsv]
+    results // [sample id, files of its folder, summary.tsv, embeddings]
 }

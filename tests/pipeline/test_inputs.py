@@ -79,7 +79,14 @@ def test_good_and_bad_samples_in_every_form(pipeline: Pipeline) -> None:
     ]
     assert reasons == ["reason", "no_open_frame", "empty", "too_short", "no_codon"]
     summary = [row.split("\t") for row in (run.outdir / "summary.tsv").read_text().splitlines()]
-    assert [row[0] for row in summary] == ["sample", "odd", "pairs", "bam", "empty", "stops"]
+    status = summary[0].index("status")
+    assert {row[0]: row[status] for row in summary[1:]} == {
+        "odd": "done", "pairs": "done", "bam": "done", "empty": "done", "stops": "done",
+        "prot": "failed", "not": "failed", "cut": "failed",
+    }  # fmt: skip
+    reasons_of_samples = {row[0]: row[status + 1] for row in summary[1:]}
+    assert "cut short or damaged" in reasons_of_samples["cut"]
+    assert reasons_of_samples["odd"] == ""
     assert [row[-1] for row in summary[:3]] == ["sheet_viral", "yes", ""]
     assert summary[0].count("viral") == 1
 

@@ -52,7 +52,7 @@ def commands(run: Run, process: str) -> set[str]:
 
 def test_a_run_writes_these_files(whole: Run) -> None:
     assert set(whole.result_files()) == {
-        f"{s}/{t}" for s in ("contigs_a", "contigs_b", "reads") for t in TABLES
+        f"{s}/{t}" for s in ("contigs_a", "contigs_b", "reads") for t in TABLES | {"manifest.json"}
     } | {"summary.tsv"}
     assert all("--threads 1 " in text for text in commands(whole, "EMBED_ESM2"))
 

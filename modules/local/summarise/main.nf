@@ -11,9 +11,8 @@ process SUMMARISE {
     val library
 
     output:
-    tuple val(meta), path("${meta.id}/prediction_results*"), emit: predictions
-    tuple val(meta), path("${meta.id}/{sequences.tsv,contigs.tsv,chunks.tsv,regions.bed,regions.gff3,viral.fasta,provenance.json}"), emit: calls
-    tuple val(meta), path("${meta.id}.summary.tsv"), emit: summary
+    // nine files, and a manifest with their sha256
+    tuple val(meta), path("${meta.id}/{prediction_results.txt,prediction_results_highestscore.csv,sequences.tsv,contigs.tsv,chunks.tsv,regions.bed,regions.gff3,viral.fasta,provenance.json,manifest.json}", arity: '10'), path("${meta.id}.summary.tsv"), emit: results
     path 'versions.yml', topic: versions
 
     script:
@@ -34,6 +33,7 @@ process SUMMARISE {
     printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv ${meta.id}/chunks.tsv > ${meta.id}/contigs.tsv
     printf '##gff-version 3\\n' > ${meta.id}/regions.gff3
     touch ${meta.id}/regions.bed ${meta.id}/viral.fasta ${meta.id}/provenance.json versions.yml
+    printf '{"format_version": 1, "files": {}}\\n' > ${meta.id}/manifest.json
     printf 'sample\\tsequences\\twarnings\\n${meta.id}\\t0\\t\\n' > ${meta.id}.summary.tsv
     """
 }

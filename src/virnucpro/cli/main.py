@@ -16,7 +16,7 @@ from virnucpro.migration.arguments import globals_last
 # Each module has `add_arguments(parser)` and `run`: arguments in, exit status out; its docstring is
 # the help text. Modules import torch in their functions only, so that `virnucpro --help` is quick
 # and needs no GPU image.
-COMMANDS = ("predict", "compare", "health", "profile")
+COMMANDS = ("predict", "compare", "verify", "health", "profile")
 MODELS_COMMANDS = ("build", "check", "fetch", "list")
 EXIT_INPUT = 2
 

@@ -1,4 +1,4 @@
-// Files of <outdir>/pipeline_info besides versions.yml. A start that is refused leaves none, and no folder either.
+// Files of <outdir>/pipeline_info besides versions.yml and model_set.json. A start that is refused leaves none, and no folder either.
 include { parametersOfOther } from './parameters'
 
 // Removes at the end of this program what Nextflow has written for its start, unless samples were accepted by then.
@@ -25,12 +25,10 @@ def removeEmptyFolders(folder, last) {
     }
 }
 
-// Writes the model set in use, and the parameters as a file for -params-file.
-def writePipelineInfo(values, model_set_json) {
-    def folder = file("${values.outdir}/pipeline_info", glob: false)
-    folder.mkdirs()
-    folder.resolve('model_set.json').text = model_set_json.text
+// Writes the parameters as a file for -params-file.
+def writeParameters(values) {
     def left_out = ['trace_report_suffix', 'help', 'help_full', 'show_hidden', 'version'] + parametersOfOther(values.workflow)
     def used = values.findAll { name, value -> value != null && !(name in left_out) }.sort()
-    folder.resolve("params_${values.trace_report_suffix}.json").text = groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(used)) + '\n'
+    def target = file("${values.outdir}/pipeline_info/params_${values.trace_report_suffix}.json", glob: false)
+    target.text = groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(used)) + '\n'
 }

@@ -17,31 +17,37 @@ def sayWarnings(sample, file) {
     }
 }
 
-// Writes <outdir>/summary.tsv and prints it, without the warnings, which have been said; stops with an
-// error when a sample has no summary.
-def publishSummary(samples, summaries, model, outdir) {
-    def tables = summaries.collectEntries { id, table -> [id, table.readLines('UTF-8').collect { line -> line.split('\t', -1) }] }
+// Returns the text of summary.tsv, a row for each sample: its counts once it is done (`tables`: id -> lines of
+// its summary), and status and reason (`outcomes`: id -> both).
+def summaryTable(samples, model, tables, outcomes) {
     def done = samples.findAll { s -> tables[s.id] }
-    if (done) {
-        def counts = [tables[done[0].id][0] as List] + done.collect { s -> tables[s.id][1] as List }
-        def own_columns = counts[0] + ['model_set', 'model_set_digest', 'model_note']
-        def columns = [samples[0].columns.keySet().collect { name -> name in own_columns ? "sheet_${name}".toString() : name }] + done.collect { s -> s.columns.values() as List }
-        def models = [own_columns.takeRight(3)] + done.collect { [model.model_set.replaceAll(/\s/, ' '), model.model_set_digest, (model.note ?: '').replaceAll(/\s/, ' ')] }
-        def rows = [counts, models, columns].transpose().collect { parts -> parts.flatten().join('\t') }
-        writeAtomically(file("${outdir}/summary.tsv", glob: false), rows.join('\n') + '\n')
-        def shown = counts.collect { row -> row[0..<counts[0].indexOf('warnings')] } // its last column
-        println(aligned([shown, columns].transpose().collect { parts -> parts.flatten() }))
-    }
-    def failed = samples.findAll { s -> !tables[s.id] }
-    if (failed) {
-        def text = "${failed.size()} of ${counted(samples, 'sample')} ${failed.size() == 1 ? 'has' : 'have'} no result: ${failed.collect { s -> s.id }.join(', ')}. The reason of each is above, and in the .command.err of its last task."
-        if (nextflow.Global.session.fault) {
-            log.error(text) // Nextflow is stopping already, and would show the trace of a second error
-        }
-        else {
-            error(text)
-        }
-    }
+    def header = done ? tables[done[0].id][0].split('\t') as List : summaryColumns()
+    def counts = [header] + samples.collect { s -> tables[s.id] ? tables[s.id][1].split('\t', -1) as List : [s.id] + header.drop(1).collect { '' } }
+    def own_columns = ['model_set', 'model_set_digest', 'model_note', 'status', 'reason']
+    def models = [own_columns] + samples.collect { s -> ([model.model_set, model.model_set_digest, model.note ?: ''] + outcomes[s.id]).collect { text -> text.trim().replaceAll(/\s+/, ' ') } }
+    return [counts, models, sheetColumns(samples, header + own_columns)].transpose().collect { parts -> parts.flatten().join('\t') }.join('\n') + '\n'
+}
+
+// Returns the counts of the samples that are done, for the screen: without the warnings, which have been said.
+def summaryText(samples, tables) {
+    def done = samples.findAll { s -> tables[s.id] }
+    def rows = [tables[done[0].id][0].split('\t') as List] + done.collect { s -> tables[s.id][1].split('\t', -1) as List }
+    def counts = rows.collect { row -> row[0..<rows[0].indexOf('warnings')] } // its last column
+    return aligned([counts, sheetColumns(done, rows[0])].transpose().collect { parts -> parts.flatten() })
+}
+
+// Returns the sheet's further columns, names first; one that is called as one of ours is renamed.
+def sheetColumns(samples, ours) {
+    def names = samples[0].columns.keySet().collect { name -> name in ours ? "sheet_${name}".toString() : name }
+    return [names] + samples.collect { s -> s.columns.values() as List }
+}
+
+// Columns of a sample's summary, as bin/vnp_summarise.py writes them: known before any sample is done.
+def summaryColumns() {
+    return [
+        'sample', 'sequences', 'viral', 'non-viral', 'empty', 'too_short', 'no_codon', 'no_open_frame',
+        'shorter_than_min_length', 'longer_than_max_length', 'chunks', 'chunks_viral', 'chunks_nonviral', 'chunks_partial', 'frames', 'warnings',
+    ]
 }
 
 // Says what Nextflow does not of a run that ended early: free space, or how to go on.
@@ -59,14 +65,6 @@ def sayWhyStopped() {
 // Returns "1 sample", "2 samples".
 def counted(items, word) {
     return "${items.size()} ${word}${items.size() == 1 ? '' : 's'}"
-}
-
-// Writes a text file, complete or not at all.
-def writeAtomically(target, text) {
-    target.parent.mkdirs()
-    def temporary = target.resolveSibling(".${target.name}.tmp")
-    temporary.setText(text, 'UTF-8')
-    java.nio.file.Files.move(temporary, target, java.nio.file.StandardCopyOption.REPLACE_EXISTING)
 }
 
 // Rows as text in columns.

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from samples import (
     visible,
 )
 
+from virnucpro.calls.manifest import read_manifest
 from virnucpro.calls.summarise_task import REASONS
 from virnucpro.consensus.calibration_file import to_json
 from virnucpro.consensus.calibrator import Bin, Calibration, Temperature
@@ -25,6 +27,9 @@ from virnucpro.model_sets.calibration_entries import load_entry, made_for
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.sequences.sample_warnings import write_warnings
 from virnucpro.training.set_folder import write_calibration
+
+ROOT = Path(__file__).parents[3]
+SUMMARY = ROOT / "subworkflows/local/utils_virnucpro_pipeline/summary.nf"
 
 
 @pytest.fixture
@@ -47,8 +52,14 @@ def test_the_executable_writes_the_folder_and_a_row(
 ):
     monkeypatch.chdir(tmp_path)
     assert executables["summarise"](arguments()) == 0
-    assert visible(tmp_path / "s") == RESULTS
+    assert visible(tmp_path / "s") == RESULTS | {"manifest.json"}
+    for name, (num_bytes, digest) in read_manifest(tmp_path / "s").items():
+        content = (tmp_path / "s" / name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (num_bytes, digest)
+    assert read_manifest(tmp_path / "s").keys() == RESULTS
     (row,) = rows(tmp_path / "s.summary.tsv")
+    written = re.search(r"def summaryColumns.*?\n}", SUMMARY.read_text(), re.DOTALL)
+    assert written and re.findall(r"'(\S+)'", written[0]) == list(row)  # before any is done
     assert list(row) == [
         "sample", "sequences", "viral", "non-viral", "empty", "too_short", "no_codon",
         "no_open_frame", "shorter_than_min_length", "longer_than_max_length", "chunks",
@@ -66,7 +77,7 @@ def test_the_executable_notes_the_models(arguments, executables, tmp_path, monke
     models = {"model_set": "a 'b' \"c\"", "model_set_digest": "0" * 64}
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(models)))
     assert executables["summarise"]([*arguments(), "--provenance", "-"]) == 0
-    assert visible(tmp_path / "s") == RESULTS | {"provenance.json"}
+    assert visible(tmp_path / "s") == RESULTS | {"provenance.json", "manifest.json"}
     note = json.loads((tmp_path / "s" / "provenance.json").read_text())
     assert note == {**models, "sample": "s", "chunk_bp": CHUNK_BP, "warnings": []}
 

@@ -1,0 +1,1 @@
+"""A finished result, checked again from its own files."""
