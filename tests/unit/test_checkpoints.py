@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +265,16 @@ def stages(caplog):
     return [message for message in caplog.messages if message.startswith("stages")][-1]
 
 
+def test_a_task_that_fails_saves_what_it_has_computed(task, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv(module.INTERVAL_VARIABLE, "60")
+    expected = task()
+    interrupted(task, monkeypatch, 10, "--checkpoint-dir", "parts")
+    assert len(list(Path("parts").rglob("*.safetensors"))) == 1
+    assert task("--checkpoint-dir", "parts") == expected
+    assert '"restored": 0' not in stages(caplog)
+
+
 @pytest.mark.usefixtures("interval")
 def test_a_resumed_task_embeds_what_remains_to_the_same_bytes(task, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
@@ -308,7 +317,6 @@ def test_sequences_that_overflowed_are_saved_and_counted(task, monkeypatch, capl
         else:
             computed.append(len(vectors))
             if len(computed) == stop_at:
-                time.sleep(0.3)  # what the writer takes for the batches before
                 raise InterruptedRun
         return vectors
 

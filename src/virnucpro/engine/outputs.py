@@ -20,6 +20,7 @@ import numpy as np
 from virnucpro.embeddings.store import EmbeddingsWriter, Provenance
 from virnucpro.engine.checkpoints import Checkpoint
 from virnucpro.engine.embed import Embeddings
+from virnucpro.errors import InputError
 
 BLOCK_ROWS = 2048  # 20 MB of ESM-2 3B
 PENDING_BLOCKS = 64  # a writer this far behind is waited for; a pending block has no vectors yet
@@ -51,8 +52,8 @@ class _Block:
 class Outputs:
     """A context manager to be called with the embeddings so far: writes the blocks that are final.
 
-    Its exit waits for the writer; after an error, also one of the writer, it drops pending blocks
-    and removes the unfinished file.
+    Its exit waits for the writer; after an error, also one of the writer, it drops pending blocks,
+    removes the unfinished file and saves what is computed.
 
     Attributes:
         write_s: seconds that the thread wrote.
@@ -122,6 +123,9 @@ class Outputs:
             self._pool.shutdown(cancel_futures=True)
             if self._file:
                 self._file.discard()
+            # the input's fault would come again; after any other error there may be a next attempt
+            if kind and not issubclass(kind, InputError) and self._checkpoint:
+                self._checkpoint.save()
 
     def _wait(self) -> None:
         start = time.perf_counter()
