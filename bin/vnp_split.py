@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Cut the sequences of one sample into chunks, in shards of about equal work.
 
-Writes SAMPLE.00001.chunks.fna, ... , SAMPLE.shards.tsv and SAMPLE.records.tsv.
+Writes SAMPLE.00001.chunks.fna, ... , SAMPLE.shards.tsv, SAMPLE.records.tsv and SAMPLE.split.sha256.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
+from virnucpro.checksums import write_checksums
 from virnucpro.sequences.reader import InputFile
 from virnucpro.sequences.split_task import split_sample
 from virnucpro.task import run_task, task_parser
@@ -21,6 +22,7 @@ def split(args: argparse.Namespace) -> None:
         InputFile(path, mate, args.rna) for path, mate in zip(args.inputs, mates, strict=True)
     ]
     counts = split_sample(args.sample, sources, args.chunk_length, args.shard_tokens, Path())
+    write_checksums(Path(f"{args.sample}.split.sha256"), Path().glob(f"{args.sample}.*"))
     logging.getLogger("vnp_split").info(
         "%s: %d sequences, %d chunks", args.sample, counts.records, counts.chunks
     )

@@ -24,22 +24,22 @@ workflow PREDICT {
         library.CLASSIFY,
     )
 
-    // [sample id, chunk files, chunk tables, score tables]; incomplete ones too, which SUMMARISE refuses
-    scores_ch = CLASSIFY.out.scores.mix(empty_shards.map { meta -> [meta, []] })
+    // [sample id, chunk files, chunk tables, score tables, checksums]; incomplete ones too, which SUMMARISE refuses
+    scores_ch = CLASSIFY.out.scores.mix(empty_shards.map { meta -> [meta, [], []] })
     shards_ch = chunks
         .map { meta, fna -> [meta.id, meta, fna] }
-        .join(chunk_tables.map { meta, table -> [meta.id, table] }, failOnDuplicate: true)
-        .join(scores_ch.map { meta, scores -> [meta.id, scores] }, failOnDuplicate: true)
-        .map { _id, meta, fna, table, scores -> [groupKey(meta.sample, meta.shards), [fna, table, scores]] }
+        .join(chunk_tables.map { meta, table, checksums -> [meta.id, table, checksums] }, failOnDuplicate: true)
+        .join(scores_ch.map { meta, scores, checksums -> [meta.id, scores, checksums] }, failOnDuplicate: true)
+        .map { _id, meta, fna, table, of_table, scores, of_scores -> [groupKey(meta.sample, meta.shards), [fna, table, scores, [of_table, of_scores]]] }
         .groupTuple(remainder: true)
         .map { key, shards -> [key.toString()] + shards.sort { s -> s[0].name }.transpose().collect { files -> files.flatten() } }
-        .mix(empty_samples.map { meta, _files -> [meta.id, [], [], []] })
+        .mix(empty_samples.map { meta, _files -> [meta.id, [], [], [], []] })
 
-    // [[id], records.tsv, shards.tsv, chunk files, chunk tables, score tables]
+    // [[id], records.tsv, shards.tsv, chunk files, chunk tables, score tables, checksums]
     sample_files_ch = sample_tables
-        .map { meta, records, shards -> [meta.id, records, shards] }
+        .map { meta, records, shards, checksums -> [meta.id, records, shards, checksums] }
         .join(shards_ch, failOnDuplicate: true)
-        .map { row -> [[id: row[0]]] + row.drop(1) }
+        .map { id, records, shards, of_split, fna, tables, scores, checksums -> [[id: id], records, shards, fna, tables, scores, [of_split] + checksums] }
     SUMMARISE(
         sample_files_ch,
         model_set.map { set -> set.chunk_bp },

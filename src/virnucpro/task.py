@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from virnucpro.errors import InputError
+from virnucpro.errors import DamagedFileError, InputError
 
 EXIT_INPUT = 2
+EXIT_DAMAGE = 65  # EX_DATAERR: a file of an earlier task
 EXIT_LIBRARY = 78  # the set-up's fault, not the input's
 
 
@@ -66,6 +67,10 @@ def task_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--library", help="packages that the script uses, and digest they must have (default: any)"
     )
+    parser.add_argument(
+        "--checksums", nargs="+", type=Path, metavar="FOLDER",
+        help="folders of *.sha256: what the files of earlier tasks must be (default: anything)",
+    )  # fmt: skip
     return parser
 
 
@@ -77,7 +82,8 @@ def run_task(
     """Check the library, run the task, write versions.yml; return the exit status.
 
     Args:
-        main: does the work; an InputError from it becomes one line on stderr and exit status 2.
+        main: does the work; an InputError from it becomes one line on stderr and exit status 2, or
+            65 where a file of an earlier task is damaged.
         args: what task_parser parsed.
         versions: distributions to name in versions.yml.
     """
@@ -91,7 +97,7 @@ def run_task(
         main(args)
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
-        return status
+        return EXIT_DAMAGE if isinstance(error, DamagedFileError) else status
     if args.process:
         write_versions(Path("versions.yml"), args.process, versions)
     return 0

@@ -4,7 +4,7 @@ process EMBED_ESM2 {
     label 'process_gpu'
 
     input:
-    tuple val(meta), path(frames)
+    tuple val(meta), path(frames), path(checksums)
     tuple path(encoder), val(encoder_at), val(encoder_sha256) // a file, or where the task finds it
     tuple val(device), val(precision), val(engine), val(attention), val(token_budget)
     val library
@@ -20,7 +20,7 @@ process EMBED_ESM2 {
         --encoder ${encoder_at ?: encoder} --encoder-sha256 ${encoder_sha256} \\
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
         --engine ${engine} --attention ${attention} ${budget} \\
-        --process ${task.process} --library ${library}
+        --checksums . --process ${task.process} --library ${library}
     """
 
     stub:
