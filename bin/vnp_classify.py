@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""Score the frames of a shard from both embeddings: SHARD.scores.tsv in this folder."""
+"""Score the frames of a shard from both embeddings.
+
+Writes SHARD.scores.tsv and SHARD.classify.sha256.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
+from virnucpro.checksums import read_checksums, write_checksums
 from virnucpro.scoring.classify_task import classify_shard
 from virnucpro.scoring.joined_embeddings import EmbeddingsFile
 from virnucpro.task import run_task, task_parser
@@ -13,6 +17,7 @@ from virnucpro.task import run_task, task_parser
 def classify(args: argparse.Namespace) -> None:
     """Score the shard that the arguments name."""
     faa, fna = args.frames
+    scores = Path(f"{args.shard}.scores.tsv")
     classify_shard(
         faa,
         fna,
@@ -20,8 +25,10 @@ def classify(args: argparse.Namespace) -> None:
         EmbeddingsFile(args.esm2, args.esm2_sha256),
         args.classifier,
         args.classifier_sha256,
-        Path(f"{args.shard}.scores.tsv"),
+        scores,
+        read_checksums(args.checksums),
     )
+    write_checksums(Path(f"{args.shard}.classify.sha256"), [scores])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from virnucpro.checksums import read_checksums
 from virnucpro.task import run_task, task_parser
 from virnucpro.training.evaluate_task import evaluate
 from virnucpro.training.examples import Vectors
@@ -13,13 +14,15 @@ from virnucpro.training.examples import Vectors
 
 def evaluate_classifier(args: argparse.Namespace) -> None:
     """Evaluate the classifier that the arguments name."""
+    checksums = read_checksums(args.checksums)
+    digests = (args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256)
     evaluate(
-        args.table,
-        args.split,
-        Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
-        args.classifier,
-        args.history,
-        args.training,
+        checksums.checked(args.table),
+        checksums.checked(args.split),
+        Vectors(args.vectors, *digests, checksums),
+        checksums.checked(args.classifier),
+        checksums.checked(args.history),
+        checksums.checked(args.training),
         json.load(args.base),
         None if args.calibrate == "none" else args.calibrate,
     )

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Give the chunks of all genomes a label, a side of the split and their coding frames.
 
-Reads the genomes (a table) from stdin. Writes training_chunks.tsv and split.tsv.
+Reads the genomes (a table) from stdin. Writes training_chunks.tsv, split.tsv and
+prepare_training.sha256.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from virnucpro.checksums import SUFFIX, read_checksums, write_checksums
 from virnucpro.task import run_task, task_parser
 from virnucpro.training.genomes import MIN_CALIBRATION_CHUNKS, read_genomes
 from virnucpro.training.prepare_task import PreparationInputs, prepare
@@ -15,6 +17,10 @@ from virnucpro.training.prepare_task import PreparationInputs, prepare
 
 def prepare_training(args: argparse.Namespace) -> None:
     """Prepare the genomes that stdin names."""
+    checksums = read_checksums(args.checksums)
+    for path in sorted(args.chunks.iterdir()):
+        if path.suffix != SUFFIX:
+            checksums.checked(path)
     inputs = PreparationInputs(
         read_genomes(sys.stdin),
         args.chunks,
@@ -23,7 +29,9 @@ def prepare_training(args: argparse.Namespace) -> None:
         args.seed,
         MIN_CALIBRATION_CHUNKS if args.calibrate else 0,
     )
-    prepare(inputs, Path("training_chunks.tsv"), Path("split.tsv"))
+    table, split = Path("training_chunks.tsv"), Path("split.tsv")
+    prepare(inputs, table, split)
+    write_checksums(Path("prepare_training.sha256"), [table, split])
 
 
 def main(argv: list[str] | None = None) -> int:

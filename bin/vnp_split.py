@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Cut the sequences of one sample into chunks, in shards of about equal work.
 
-Writes SAMPLE.00001.chunks.fna, ... , SAMPLE.shards.tsv, SAMPLE.records.tsv and
-SAMPLE.warnings.txt.
+Writes SAMPLE.00001.chunks.fna, ... , SAMPLE.shards.tsv, SAMPLE.records.tsv,
+SAMPLE.warnings.txt and SAMPLE.split.sha256.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
+from virnucpro.checksums import write_checksums
 from virnucpro.sequences.length_range import LengthRange
 from virnucpro.sequences.reader import InputFile
 from virnucpro.sequences.split_task import split_sample
@@ -26,6 +27,7 @@ def split(args: argparse.Namespace) -> None:
     counts = split_sample(
         args.sample, sources, args.chunk_length, args.shard_tokens, Path(), lengths
     )
+    write_checksums(Path(f"{args.sample}.split.sha256"), Path().glob(f"{args.sample}.*"))
     left_out = f", {counts.left_out} left out by length" if counts.left_out else ""
     logging.getLogger("vnp_split").info(
         "%s: %d sequences, %d chunks%s", args.sample, counts.records, counts.chunks, left_out

@@ -14,6 +14,7 @@ from pathlib import Path
 from virnucpro.calls.manifest import write_manifest
 from virnucpro.calls.sample_files import SampleFiles
 from virnucpro.calls.summarise_task import REASONS, summarise_sample
+from virnucpro.checksums import read_checksums
 from virnucpro.consensus.calibration_file import load_calibration
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.errors import InputError
@@ -30,7 +31,13 @@ SUMMARY_COLUMNS = (
 def summarise(args: argparse.Namespace) -> None:
     """Summarise the sample that the arguments name."""
     files = SampleFiles(
-        args.sample, args.records, args.shards, args.chunks, args.chunk_tables, args.scores
+        args.sample,
+        args.records,
+        args.shards,
+        args.chunks,
+        args.chunk_tables,
+        args.scores,
+        read_checksums(args.checksums),
     )
     calibrator = None
     if args.calibration:

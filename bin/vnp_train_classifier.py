@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""Train the classifier: classifier.safetensors, history.tsv and training.json in this folder."""
+"""Train the classifier.
+
+Writes classifier.safetensors, history.tsv, training.json and train_classifier.sha256.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
+from virnucpro.checksums import read_checksums, write_checksums
 from virnucpro.task import run_task, task_parser
 from virnucpro.training.classifier_training import RECIPES
 from virnucpro.training.examples import Vectors
@@ -13,9 +17,11 @@ from virnucpro.training.train_task import train
 
 def train_classifier(args: argparse.Namespace) -> None:
     """Train as the arguments say."""
+    checksums = read_checksums(args.checksums)
+    digests = (args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256)
     train(
-        args.table,
-        Vectors(args.vectors, args.dnabert_s_sha256, args.tokenizer_sha256, args.esm2_sha256),
+        checksums.checked(args.table),
+        Vectors(args.vectors, *digests, checksums),
         args.trainer,
         args.seed,
         args.threads,
@@ -24,6 +30,8 @@ def train_classifier(args: argparse.Namespace) -> None:
         args.max_epochs,
         Path(),
     )
+    names = ("classifier.safetensors", "history.tsv", "training.json")
+    write_checksums(Path("train_classifier.sha256"), map(Path, names))
 
 
 def main(argv: list[str] | None = None) -> int:

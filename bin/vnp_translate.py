@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Translate a shard of chunks in six frames and keep those to embed.
 
-Writes SHARD.frames.fna, SHARD.frames.faa and SHARD.chunks.tsv.
+Writes SHARD.frames.fna, SHARD.frames.faa, SHARD.chunks.tsv and SHARD.translate.sha256.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
+from virnucpro.checksums import read_checksums, write_checksums
 from virnucpro.sequences.translate_task import translate_shard
 from virnucpro.sequences.translation import LONGEST_OPEN_RULE, MIN_RESIDUES, OPEN_RULE
 from virnucpro.task import run_task, task_parser
@@ -17,8 +18,11 @@ from virnucpro.task import run_task, task_parser
 def translate(args: argparse.Namespace) -> None:
     """Translate the shard that the arguments name."""
     fna, faa = Path(f"{args.shard}.frames.fna"), Path(f"{args.shard}.frames.faa")
+    table = Path(f"{args.shard}.chunks.tsv")
     min_residues = None if args.frame_rule == OPEN_RULE else args.min_residues
-    frames = translate_shard(args.chunks, fna, faa, Path(f"{args.shard}.chunks.tsv"), min_residues)
+    chunks = read_checksums(args.checksums).checked(args.chunks)
+    frames = translate_shard(chunks, fna, faa, table, min_residues)
+    write_checksums(Path(f"{args.shard}.translate.sha256"), [fna, faa, table])
     logging.getLogger("vnp_translate").info("%s: %d frames", args.shard, frames)
 
 

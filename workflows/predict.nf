@@ -24,28 +24,28 @@ workflow PREDICT {
         library.CLASSIFY,
     )
 
-    // [sample id, chunk files, chunk tables, score tables, embeddings]; incomplete ones too, which SUMMARISE refuses
-    scores_ch = CLASSIFY.out.scores.mix(empty_shards.map { meta -> [meta, []] })
+    // [sample id, chunk files, chunk tables, score tables, checksums, embeddings]; incomplete ones too, which SUMMARISE refuses
+    scores_ch = CLASSIFY.out.scores.mix(empty_shards.map { meta -> [meta, [], []] })
     vectors_ch = embeddings
-        .map { meta, _faa, _fna, dnabert_s, esm2 -> [meta.id, [dnabert_s, esm2]] }
+        .map { meta, _faa, _fna, _checksums, dnabert_s, esm2 -> [meta.id, [dnabert_s, esm2]] }
         .mix(empty_shards.map { meta -> [meta.id, []] })
     shards_ch = chunks
         .map { meta, fna -> [meta.id, meta, fna] }
-        .join(chunk_tables.map { meta, table -> [meta.id, table] }, failOnDuplicate: true)
-        .join(scores_ch.map { meta, scores -> [meta.id, scores] }, failOnDuplicate: true)
+        .join(chunk_tables.map { meta, table, checksums -> [meta.id, table, checksums] }, failOnDuplicate: true)
+        .join(scores_ch.map { meta, scores, checksums -> [meta.id, scores, checksums] }, failOnDuplicate: true)
         .join(vectors_ch, failOnDuplicate: true)
-        .map { _id, meta, fna, table, scores, vectors -> [groupKey(meta.sample, meta.shards), [fna, table, scores, vectors]] }
+        .map { _id, meta, fna, table, of_table, scores, of_scores, vectors -> [groupKey(meta.sample, meta.shards), [fna, table, scores, [of_table, of_scores], vectors]] }
         .groupTuple(remainder: true)
         .map { key, shards -> [key.toString()] + shards.sort { s -> s[0].name }.transpose().collect { files -> files.flatten() } }
-        .mix(empty_samples.map { meta, _files -> [meta.id, [], [], [], []] })
+        .mix(empty_samples.map { meta, _files -> [meta.id, [], [], [], [], []] })
 
-    // [[id], records.tsv, shards.tsv, warnings.txt, chunk files, chunk tables, score tables, embeddings]
+    // [[id], records.tsv, shards.tsv, warnings.txt, chunk files, chunk tables, score tables, checksums, embeddings]
     sample_files_ch = sample_tables
-        .map { meta, records, shards, warnings -> [meta.id, records, shards, warnings] }
+        .map { meta, records, shards, warnings, checksums -> [meta.id, records, shards, warnings, checksums] }
         .join(shards_ch, failOnDuplicate: true)
-        .map { row -> [[id: row[0]]] + row.drop(1) }
+        .map { id, records, shards, warnings, of_split, fna, tables, scores, checksums, vectors -> [[id: id], records, shards, warnings, fna, tables, scores, [of_split] + checksums, vectors] }
     SUMMARISE(
-        sample_files_ch.map { row -> row.take(7) },
+        sample_files_ch.map { row -> row.take(8) },
         model_set.map { set -> set.chunk_bp },
         provenance.map { json -> json.text }, // its content, so that -resume does not see a new path
         model_set.map { set -> calibrationInput(set) },
@@ -54,7 +54,7 @@ workflow PREDICT {
 
     results = SUMMARISE.out.results
         .map { meta, files, summary -> [meta.id, files, summary] }
-        .join(sample_files_ch.map { row -> [row[0].id, row[7]] }, failOnDuplicate: true)
+        .join(sample_files_ch.map { row -> [row[0].id, row[8]] }, failOnDuplicate: true)
 
     emit:
     results // [sample id, files of its folder, summary.tsv, embeddings]

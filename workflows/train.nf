@@ -41,7 +41,7 @@ workflow TRAIN {
         .splitCsv(header: true, sep: '\t')
         .map { row -> [row.genome, row.split] }
     shard_files_ch = embeddings
-        .map { meta, faa, _fna, dnabert_s, esm2 -> [meta.sample, [faa, dnabert_s, esm2]] }
+        .map { meta, faa, _fna, checksums, dnabert_s, esm2 -> [meta.sample, [faa, dnabert_s, esm2, checksums]] }
         .combine(split_ch, by: 0)
     train_val_ch = shard_files_ch
         .filter { _genome, _files, part -> part != 'test' }
@@ -53,14 +53,14 @@ workflow TRAIN {
         .toSortedList { a, b -> a.name <=> b.name }
 
     TRAIN_CLASSIFIER(
-        PREPARE_TRAINING.out.table,
+        PREPARE_TRAINING.out.table.combine(PREPARE_TRAINING.out.checksums),
         train_val_ch,
         digests,
         [options.trainer, options.seed, options.class_balance, options.training_frames, options.max_epochs ?: 0],
         library.TRAIN_CLASSIFIER,
     )
     EVALUATE_CLASSIFIER(
-        PREPARE_TRAINING.out.table.combine(PREPARE_TRAINING.out.split),
+        PREPARE_TRAINING.out.table.combine(PREPARE_TRAINING.out.split).combine(PREPARE_TRAINING.out.checksums),
         val_test_ch,
         digests,
         TRAIN_CLASSIFIER.out.trained,

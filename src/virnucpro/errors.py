@@ -1,8 +1,12 @@
-"""The error that is the user's to fix, and how its message quotes them."""
+"""The errors that are not our bugs, what the user can fix or damage, and how they quote texts."""
 
 
 class InputError(Exception):
     """Something the user can fix: the text names the place, the cause and the remedy."""
+
+
+class DamagedFileError(InputError):
+    """A file of an earlier task is not what that task wrote (exit status 65, EX_DATAERR)."""
 
 
 def excerpt(text: object, num_letters: int = 80) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from virnucpro.errors import InputError
+from virnucpro.errors import DamagedFileError, InputError
 
 # Exit statuses of a task, all of them in docs/reliability.md. 1 is a fault of ours, with a trace.
 EXIT_INPUT = 2
+EXIT_DAMAGE = 65  # EX_DATAERR: a file of an earlier task
 EXIT_DISK = 74  # EX_IOERR of sysexits.h
 EXIT_LIBRARY = 78  # EX_CONFIG: the set-up's fault, not the input's
 EXIT_MEMORY = 137  # as when the kernel kills for memory: the pipeline tries again with more
@@ -76,6 +77,10 @@ def task_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--library", help="packages that the script uses, and digest they must have (default: any)"
     )
+    parser.add_argument(
+        "--checksums", nargs="+", type=Path, metavar="FOLDER",
+        help="folders of *.sha256: what the files of earlier tasks must be (default: anything)",
+    )  # fmt: skip
     return parser
 
 
@@ -87,8 +92,9 @@ def run_task(
     """Check the library, run the task, write versions.yml; return the exit status.
 
     Args:
-        main: does the work. An InputError from it becomes one line on stderr and exit status 2;
-            so do a full disk (74) and a lack of memory (137).
+        main: does the work. An InputError from it becomes one line on stderr and exit status 2, or
+            65 where a file of an earlier task is damaged; so do a full disk (74) and a lack of
+            memory (137).
         args: what task_parser parsed.
         versions: distributions to name in versions.yml.
     """
@@ -104,7 +110,7 @@ def run_task(
             write_versions(Path("versions.yml"), args.process, versions)
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
-        return status
+        return EXIT_DAMAGE if isinstance(error, DamagedFileError) else status
     except (OSError, MemoryError, RuntimeError, subprocess.CalledProcessError) as error:
         resource = _missing_resource(error)
         if resource is None:

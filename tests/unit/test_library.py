@@ -146,7 +146,7 @@ def test_the_library_under_test_is_that_of_this_checkout():
 
 # Each package imports only from those before it; docs/architecture.md shows the same order.
 ORDER = (
-    "errors", "files", "json_schema", "task", "sequences", "kernels", "consensus", "embeddings",
+    "errors", "files", "checksums", "json_schema", "task", "sequences", "kernels", "consensus", "embeddings",
     "comparison", "migration", "models", "scoring", "calls", "verification", "model_sets", "engine", "model_import",
     "training", "input_checks", "compact", "model_diagnostics", "health", "cli", "__main__",
 )  # fmt: skip

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from embeddings_file import write_embeddings
 
-from virnucpro.embeddings.store import Provenance, read_embeddings
-from virnucpro.errors import InputError
+from virnucpro import files
+from virnucpro.embeddings.store import Provenance, read_embeddings, seal
+from virnucpro.errors import DamagedFileError, InputError
 
 PROVENANCE = Provenance("esm2", "ab" * 32, "", "cd" * 32, {"torch": "2.11", "engine": 1}, 12, 0)
 IDS = ["a_chunk_1F1", "é_chunk_2R3"]
@@ -53,12 +54,12 @@ def test_no_frames(tmp_path):
 
 def test_a_truncated_file_is_reported(path):
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"s\.esm2\.h5: cannot be read as HDF5"):
+    with pytest.raises(InputError, match=r"s\.esm2\.h5: is not what its task wrote"):
         read_embeddings(path)
 
 
 def test_a_missing_file_is_reported(tmp_path):
-    with pytest.raises(InputError, match="cannot be read as HDF5"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_embeddings(tmp_path / "none.h5")
 
 
@@ -102,7 +103,31 @@ def _other_type(file):
 def test_parts_that_do_not_fit_are_reported(path, damage, message):
     with h5py.File(path, "r+") as file:
         damage(file)
+    seal(path)
     with pytest.raises(InputError, match=message):
+        read_embeddings(path)
+
+
+def test_every_changed_byte_is_refused(path):
+    content = path.read_bytes()
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(DamagedFileError, match=r"s\.esm2\.h5: is not what its task wrote"):
+            read_embeddings(path)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 31, 32, 33, 100])
+def test_blocks_of_any_size_are_checked(path, block_bytes, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK_BYTES", block_bytes)
+    assert read_embeddings(path)[0] == IDS
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 4000])
+def test_every_cut_is_refused(path, length):
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(DamagedFileError, match="is not what its task wrote"):
         read_embeddings(path)
 
 

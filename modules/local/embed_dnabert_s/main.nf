@@ -4,7 +4,7 @@ process EMBED_DNABERT_S {
     label 'process_gpu'
 
     input:
-    tuple val(meta), path(frames)
+    tuple val(meta), path(frames), path(checksums)
     tuple path(encoder), val(encoder_at), val(encoder_sha256) // a file, or where the task finds it
     tuple path(tokenizer), val(tokenizer_at), val(tokenizer_sha256)
     tuple val(device), val(precision), val(engine), val(attention), val(token_budget)
@@ -23,7 +23,7 @@ process EMBED_DNABERT_S {
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
         --engine ${engine} --attention ${attention} ${budget} \\
         --checkpoint-dir "\${VIRNUCPRO_CHECKPOINTS:-}" \\
-        --process ${task.process} --library ${library}
+        --checksums . --process ${task.process} --library ${library}
     """
 
     stub:

@@ -4,7 +4,7 @@ process EMBED_ESM2 {
     label 'process_gpu'
 
     input:
-    tuple val(meta), path(frames)
+    tuple val(meta), path(frames), path(checksums)
     tuple path(encoder), val(encoder_at), val(encoder_sha256) // a file, or where the task finds it
     tuple val(device), val(precision), val(engine), val(attention), val(token_budget)
     val library
@@ -21,7 +21,7 @@ process EMBED_ESM2 {
         --device ${device} --precision ${precision} --threads ${task.cpus} \\
         --engine ${engine} --attention ${attention} ${budget} \\
         --checkpoint-dir "\${VIRNUCPRO_CHECKPOINTS:-}" \\
-        --process ${task.process} --library ${library}
+        --checksums . --process ${task.process} --library ${library}
     """
 
     stub:

@@ -4,10 +4,10 @@ process EVALUATE_CLASSIFIER {
     label 'process_medium'
 
     input:
-    tuple path(table), path(split)
-    path vectors, stageAs: 'vectors/*' // frames.faa, dnabert_s.h5 and esm2.h5 of shards
+    tuple path(table), path(split), path(prepare_checksums)
+    path vectors, stageAs: 'vectors/*' // frames.faa, dnabert_s.h5 and esm2.h5 of shards, *.sha256
     tuple val(dnabert_s_sha256), val(tokenizer_sha256), val(esm2_sha256)
-    tuple path(classifier), path(history), path(training)
+    tuple path(classifier), path(history), path(training), path(train_checksums)
     stdin // trained_set.json: what the set says of itself and of its encoders
     tuple val(set_name), val(calibrate)
     val library
@@ -22,7 +22,7 @@ process EVALUATE_CLASSIFIER {
         --dnabert-s-sha256 ${dnabert_s_sha256} --tokenizer-sha256 ${tokenizer_sha256} --esm2-sha256 ${esm2_sha256} \\
         --classifier ${classifier} --history ${history} --training ${training} \\
         --base - --calibrate ${calibrate} \\
-        --process ${task.process} --library ${library}
+        --checksums . vectors --process ${task.process} --library ${library}
     """
 
     stub:

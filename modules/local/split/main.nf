@@ -11,8 +11,8 @@ process SPLIT {
     val library
 
     output:
-    tuple val(meta), path("${meta.id}.records.tsv"), path("${meta.id}.shards.tsv"), path("${meta.id}.warnings.txt"), emit: tables
-    tuple val(meta), path("${meta.id}.*.chunks.fna", arity: '0..*'), emit: chunks
+    tuple val(meta), path("${meta.id}.records.tsv"), path("${meta.id}.shards.tsv"), path("${meta.id}.warnings.txt"), path("${meta.id}.split.sha256"), emit: tables
+    tuple val(meta), path("${meta.id}.*.chunks.fna", arity: '0..*'), path("${meta.id}.split.sha256"), emit: chunks
     path 'versions.yml', topic: versions
 
     script:
@@ -29,6 +29,6 @@ process SPLIT {
     printf 'sequence_id\\tname\\tfile\\tlength_bp\\tchunks\\treason\\n' > ${meta.id}.records.tsv
     printf 'shard\\tchunks\\tlength_bp\\n' > ${meta.id}.shards.tsv
     printf '>stub_chunk_1\\nATG\\n' > ${meta.id}.00001.chunks.fna
-    touch ${meta.id}.warnings.txt versions.yml
+    touch ${meta.id}.warnings.txt ${meta.id}.split.sha256 versions.yml
     """
 }

@@ -4,7 +4,7 @@ process SUMMARISE {
     label 'process_single'
 
     input:
-    tuple val(meta), path(records), path(shards), path(warnings), path(chunks), path(tables), path(scores)
+    tuple val(meta), path(records), path(shards), path(warnings), path(chunks), path(tables), path(scores), path(checksums)
     val chunk_bp
     stdin // what provenance.json says of the models
     tuple path(calibration), val(calibration_sha256), val(viral_prior) // empty: not calibrated
@@ -22,7 +22,7 @@ process SUMMARISE {
     vnp_summarise.py --sample ${meta.id} --chunk-length ${chunk_bp} ${calibrated} --provenance - \\
         --records ${records} --shards ${shards} --warnings ${warnings} \\
         --chunks ${chunks} --chunk-tables ${tables} --scores ${scores} \\
-        --process ${task.process} --library ${library}
+        --checksums . --process ${task.process} --library ${library}
     """
 
     stub:

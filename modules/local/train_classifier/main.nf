@@ -4,14 +4,14 @@ process TRAIN_CLASSIFIER {
     label 'process_training'
 
     input:
-    path table
-    path vectors, stageAs: 'vectors/*' // frames.faa, dnabert_s.h5 and esm2.h5 of shards
+    tuple path(table), path(checksums)
+    path vectors, stageAs: 'vectors/*' // frames.faa, dnabert_s.h5 and esm2.h5 of shards, *.sha256
     tuple val(dnabert_s_sha256), val(tokenizer_sha256), val(esm2_sha256)
     tuple val(trainer), val(seed), val(class_balance), val(training_frames), val(max_epochs)
     val library
 
     output:
-    tuple path('classifier.safetensors'), path('history.tsv'), path('training.json'), emit: trained
+    tuple path('classifier.safetensors'), path('history.tsv'), path('training.json'), path('train_classifier.sha256'), emit: trained
     path 'versions.yml', topic: versions
 
     script:
@@ -21,12 +21,12 @@ process TRAIN_CLASSIFIER {
         --dnabert-s-sha256 ${dnabert_s_sha256} --tokenizer-sha256 ${tokenizer_sha256} --esm2-sha256 ${esm2_sha256} \\
         --trainer ${trainer} --seed ${seed} --class-balance ${class_balance} \\
         --training-frames ${training_frames} ${epochs} --threads ${task.cpus} \\
-        --process ${task.process} --library ${library}
+        --checksums . vectors --process ${task.process} --library ${library}
     """
 
     stub:
     """
-    touch classifier.safetensors training.json versions.yml
+    touch classifier.safetensors training.json train_classifier.sha256 versions.yml
     printf 'epoch\\ttrain_loss\\tval_loss\\n' > history.tsv
     """
 }

@@ -6,6 +6,7 @@ from itertools import chain, groupby, islice, tee
 from pathlib import Path
 from typing import NamedTuple
 
+from virnucpro.checksums import UNCHECKED, Checksums
 from virnucpro.errors import InputError, excerpt
 from virnucpro.scoring.scores_file import ScoreRow, read_scores
 from virnucpro.sequences.sample_chunks import Chunk, read_sequences, read_shard
@@ -20,6 +21,7 @@ class SampleFiles:
         records, shards: from SPLIT; shards is the list of those to expect.
         chunk_files: `<shard>.chunks.fna`; chunk_tables: `<shard>.chunks.tsv`, for every shard.
         score_tables: `<shard>.scores.tsv`, for every shard that has a frame.
+        checksums: of all of them.
     """
 
     sample: str
@@ -28,6 +30,7 @@ class SampleFiles:
     chunk_files: list[Path]
     chunk_tables: list[Path]
     score_tables: list[Path]
+    checksums: Checksums = UNCHECKED
 
 
 class ScoredSequence(NamedTuple):
@@ -52,10 +55,13 @@ class ScoredSequence(NamedTuple):
 def read_sample(files: SampleFiles, chunk_bp: int) -> Iterator[ScoredSequence]:
     """Yield the sequences of a sample in the order of records.tsv.
 
+    Each file is checked just before it is read, when one reading brings it into memory for both.
+
     Raises: InputError when a shard is missing or there is one too many, or when ids or counts of
-        the tables do not fit together.
+        the tables do not fit together; DamagedFileError for a file that its checksum does not fit.
     """
-    shards = read_shard_list(files.shards)
+    checked = files.checksums.checked
+    shards = read_shard_list(checked(files.shards))
     fasta = _by_shard(files.sample, shards, files.chunk_files, ".chunks.fna")
     tables = _by_shard(files.sample, shards, files.chunk_tables, ".chunks.tsv")
     score_tables = _by_shard(
@@ -63,22 +69,22 @@ def read_sample(files: SampleFiles, chunk_bp: int) -> Iterator[ScoredSequence]:
     )
     # the second serves the scores, a sequence behind the first
     chunks, scored_chunks = tee(chain.from_iterable(
-        read_shard(shard, num_chunks, fasta[shard], tables[shard])
+        read_shard(shard, num_chunks, checked(fasta[shard]), checked(tables[shard]))
         for shard, num_chunks in shards.items()
     ))  # fmt: skip
-    scores = _read_scores(files.sample, scored_chunks, score_tables)
-    for sequence in read_sequences(files.sample, files.records, chunks, chunk_bp):
+    scores = _read_scores(files.sample, scored_chunks, score_tables, files.checksums)
+    for sequence in read_sequences(files.sample, checked(files.records), chunks, chunk_bp):
         yield ScoredSequence(*sequence, list(islice(scores, len(sequence.chunks))))
     surplus = next(scores, None)  # checks the end of the last shard
     assert surplus is None, "every chunk is of a sequence"
 
 
 def _read_scores(
-    sample: str, chunks: Iterator[Chunk], tables: dict[str, Path]
+    sample: str, chunks: Iterator[Chunk], tables: dict[str, Path], checksums: Checksums
 ) -> Iterator[list[ScoreRow]]:
     """Yield the scores of each chunk's frames; the table of a shard ends where its chunks do."""
     for shard, shard_chunks in groupby(chunks, lambda chunk: chunk.shard):
-        scores = read_scores(tables[shard]) if shard in tables else iter(())
+        scores = read_scores(checksums.checked(tables[shard])) if shard in tables else iter(())
         for chunk in shard_chunks:
             frame_ids = chunk.frame_ids
             if frame_ids and shard not in tables:

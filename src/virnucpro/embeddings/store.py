@@ -3,8 +3,11 @@
 embeddings   float32 [n, d]
 ids          fixed-width bytes [n], UTF-8, in the order of the frame file
 attributes   one for each field of Provenance; `numerics` is JSON with sorted keys
+
+Its last 32 bytes, behind what HDF5 reads, are the sha256 of all before them.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -14,7 +17,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from virnucpro.errors import InputError
+from virnucpro.checksums import damaged
+from virnucpro.files import file_blocks, file_sha256
+
+SEAL_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Provenance:
         numerics: the numerics key: device, precision, token budget and so on.
         num_tokens: tokens of all sequences, special tokens included, filler not.
         num_recomputed: sequences that overflowed in half precision and were computed in float32.
+        frames_sha256: of the frame file; empty where that came without a checksum.
     """
 
     architecture: str
@@ -38,6 +45,7 @@ class Provenance:
     numerics: dict[str, str | int]
     num_tokens: int = 0
     num_recomputed: int = 0
+    frames_sha256: str = ""
 
 
 class EmbeddingsWriter:
@@ -66,13 +74,14 @@ class EmbeddingsWriter:
             self._vectors[first_row : first_row + len(vectors)] = vectors
 
     def finish(self, provenance: Provenance) -> None:
-        """Add the provenance, and give the file its name."""
+        """Add the provenance and the checksum, and give the file its name."""
         for field in fields(Provenance):
             value = getattr(provenance, field.name)
             if field.name == "numerics":
                 value = json.dumps(value, sort_keys=True)
             self._file.attrs[field.name] = value
         self._file.close()
+        seal(self._temporary)
         self._temporary.replace(self._path)
 
     def discard(self) -> None:
@@ -81,38 +90,59 @@ class EmbeddingsWriter:
         self._temporary.unlink(missing_ok=True)
 
 
+def seal(path: Path) -> None:
+    """Append the sha256 of a file, 32 bytes, which HDF5 does not read."""
+    digest = bytes.fromhex(file_sha256(path))
+    with path.open("ab") as stream:
+        stream.write(digest)
+
+
+def _check_seal(path: Path) -> None:
+    """Refuse a file that does not end with the sha256 of what comes before.
+
+    The HDF5 library never sees a damaged file: it can loop for ever in one.
+    """
+    digest, tail = hashlib.sha256(), b""
+    try:
+        left = path.stat().st_size - SEAL_BYTES
+        for block in file_blocks(path):
+            digest.update(memoryview(block)[: max(left, 0)])
+            left -= len(block)
+            tail = (tail + block[-SEAL_BYTES:])[-SEAL_BYTES:]
+    except OSError as error:
+        raise damaged(path, f"cannot be read ({error.strerror})") from error
+    if digest.digest() != tail:
+        raise damaged(path, "is not what its task wrote, by its sha256: cut, changed or replaced")
+
+
 def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
     """Return ids, float32 [n, d] and the provenance of a file.
 
-    Raises: InputError when the file is damaged, of another kind, or its parts do not fit together.
+    Raises: DamagedFileError when the file is damaged, of another kind, or its parts do not fit
+        together.
     """
+    _check_seal(path)
     try:
         with h5py.File(path, "r") as file:
             embeddings = file["embeddings"][()]
             raw_ids = file["ids"][()]
             values = {field.name: file.attrs[field.name] for field in fields(Provenance)}
         values["numerics"] = json.loads(values["numerics"])
-        values["num_tokens"] = int(values["num_tokens"])
+        values |= {name: int(values[name]) for name in ("num_tokens", "num_recomputed")}
         provenance = Provenance(**values)
         ids = [name.decode() for name in raw_ids.tolist()]
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read as HDF5 ({error}). It is cut short or damaged: create it "
-            "again."
-        ) from error
+        raise damaged(path, f"cannot be read as HDF5 ({error})") from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: is not a file of embeddings ({error}). Create it again."
-        ) from error
+        raise damaged(path, f"is not a file of embeddings ({error})") from error
     if embeddings.ndim != 2 or embeddings.dtype != np.float32:
-        raise InputError(
-            f"{path}: embeddings are {embeddings.dtype} {embeddings.shape}, expected float32 "
-            "[n, d]. Create it again."
+        raise damaged(
+            path, f"embeddings are {embeddings.dtype} {embeddings.shape}, expected float32 [n, d]"
         )
     if len(ids) != len(embeddings):
-        raise InputError(f"{path}: {len(ids)} ids but {len(embeddings)} vectors. Create it again.")
+        raise damaged(path, f"{len(ids)} ids but {len(embeddings)} vectors")
     if len(set(ids)) != len(ids):
-        raise InputError(f"{path}: an id occurs twice. Create it again.")
+        raise damaged(path, "an id occurs twice")
     if not np.isfinite(embeddings).all():
-        raise InputError(f"{path}: contains values that are not finite. Create it again.")
+        raise damaged(path, "contains values that are not finite")
     return ids, embeddings, provenance

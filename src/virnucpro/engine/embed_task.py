@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro import task
+from virnucpro.checksums import read_checksums
 from virnucpro.embeddings.store import Provenance
 from virnucpro.engine import device as devices
 from virnucpro.engine.checkpoints import Checkpoint, identity_of
@@ -113,8 +114,11 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace, checkpoints: list[Che
     asked = "fp32" if is_official and args.precision == "auto" else args.precision
     precision = devices.choose_precision(asked, device)
     start = time.perf_counter()
+    checksums = read_checksums(args.checksums)
     with ThreadPoolExecutor(1, "read") as pool:
-        reading = pool.submit(lambda: [read_frames(path) for path in args.frames])
+        reading = pool.submit(
+            lambda: [read_frames(checksums.checked(path)) for path in args.frames]
+        )
         engine = load_engine(
             args.encoder,
             args.encoder_sha256,
@@ -133,7 +137,10 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace, checkpoints: list[Che
     tokenizer_file = getattr(args, "tokenizer", None)
     tokenizer_sha256 = getattr(args, "tokenizer_sha256", "").lower()
     tokenizer = load_tokenizer(engine.encoder, device, tokenizer_file, tokenizer_sha256)
-    outputs = [Output(Path(target), ids) for target, (ids, _) in zip(targets, files, strict=True)]
+    outputs = [
+        Output(Path(target), ids, checksums.expected(path.name) or "")
+        for target, path, (ids, _) in zip(targets, args.frames, files, strict=True)
+    ]
     base = Path(args.checkpoint_dir).absolute() if args.checkpoint_dir else None
     distinct = distinct_sequences(sequences)[0] if base else []
     attempts: list[Outputs] = []

@@ -28,10 +28,11 @@ PENDING_BLOCKS = 64  # a writer this far behind is waited for; a pending block h
 
 @dataclass(frozen=True)
 class Output:
-    """One file to write: where, and the ids of its sequences."""
+    """One file to write: where, the ids of its sequences, and the frame file they are from."""
 
     path: Path
     ids: Sequence[str]
+    frames_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class Outputs:
                 self._provenance,
                 num_tokens=int(embeddings.distinct_num_tokens[rows].sum()),
                 num_recomputed=int(embeddings.recomputed[rows].sum()),
+                frames_sha256=block.output.frames_sha256,
             )
             self._file.finish(provenance)
             self._file = None

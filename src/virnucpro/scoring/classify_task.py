@@ -1,10 +1,12 @@
 """CLASSIFY: both embeddings of a shard's frames, joined by id, become scores."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from virnucpro.checksums import UNCHECKED, Checksums
 from virnucpro.errors import InputError
 from virnucpro.scoring.classifier import load_classifier
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH, composition_features
@@ -21,6 +23,7 @@ def classify_shard(
     classifier: Path,
     classifier_sha256: str | None,
     out: Path,
+    checksums: Checksums = UNCHECKED,
 ) -> int:
     """Write the score table of a shard, in the order of its frame file; return the frame count.
 
@@ -29,8 +32,12 @@ def classify_shard(
         dna, protein: its embeddings.
         classifier: component file; classifier_sha256: that it must have; None: any.
         out: the table.
+        checksums: of the frame files.
     Raises: InputError as join_embeddings, and when the widths do not fit the classifier.
     """
+    checksums.checked(frames)
+    dna = replace(dna, frames_sha256=checksums.expected(dna_frames.name))
+    protein = replace(protein, frames_sha256=checksums.expected(frames.name))
     ids, dna_rows, protein_rows = join_embeddings(frames, dna, protein)
     model = load_classifier(classifier, classifier_sha256)
     composition_width = COMPOSITION_WIDTH if model.takes_composition else 0
@@ -42,7 +49,9 @@ def classify_shard(
             + (f", and composition features {composition_width}" if composition_width else "")
             + ". They are of different model sets."
         )
-    composition = _composition(frames, dna_frames) if model.takes_composition else None
+    composition = None
+    if model.takes_composition:
+        composition = _composition(frames, checksums.checked(dna_frames))
     write_scores(out, ids, model.scores(dna_rows, protein_rows, composition))
     return len(ids)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from virnucpro.checksums import damaged
 from virnucpro.embeddings.store import Provenance, read_embeddings
-from virnucpro.errors import InputError, excerpt
+from virnucpro.errors import excerpt
 from virnucpro.sequences.frames_file import read_frames
 
 log = logging.getLogger(__name__)
@@ -16,16 +17,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EmbeddingsFile:
-    """An HDF5 of embeddings and the encoder that must have made it.
+    """An HDF5 of embeddings, and what it must have been made from.
 
     Attributes:
         encoder_sha256: digest of the encoder's component file in the model set; None: any.
         tokenizer_sha256: likewise of its tokenizer; ESM-2 has none.
+        frames_sha256: of the frame file; None: any.
     """
 
     path: Path
     encoder_sha256: str | None = None
     tokenizer_sha256: str | None = None
+    frames_sha256: str | None = None
 
 
 def join_embeddings(
@@ -33,16 +36,19 @@ def join_embeddings(
 ) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32]]:
     """Return the ids of a frame file, and both embeddings float32 [n, d] of each, in its order.
 
-    Raises: InputError when an embedding is missing or not of one of the frames, when an encoder or
-        tokenizer is not the model set's, or when two versions of the code made the embeddings.
+    Raises: DamagedFileError when an embedding is missing or not of one of the frames, when it is
+        not of the model set's encoder and tokenizer or of these frames, or when two versions of the
+        code made the embeddings.
     """
     ids, _ = read_frames(frames)
     dna_rows, dna_origin = _rows_of(ids, frames, dna)
     protein_rows, protein_origin = _rows_of(ids, frames, protein)
     if dna_origin.library_digest != protein_origin.library_digest:
-        raise InputError(
-            f"{dna.path.name} was made by the library {dna_origin.library_digest[:12]}, "
-            f"{protein.path.name} by {protein_origin.library_digest[:12]}. Embed the shard again."
+        raise damaged(
+            dna.path,
+            f"was made by the library {dna_origin.library_digest[:12]}, but "
+            f"{protein.path.resolve()} by {protein_origin.library_digest[:12]}. One is of another "
+            "run: if it is the latter, remove its folder instead",
         )
     # These differ where --device auto meets nodes with and without a GPU; both are valid vectors.
     for key in ("device", "precision", "torch"):
@@ -64,21 +70,24 @@ def _rows_of(
         ("tokenizer", source.tokenizer_sha256, provenance.tokenizer_sha256),
     ):
         if wanted not in (None, used):
-            raise InputError(
-                f"{source.path.name}: was made by the {part} {used[:12] or '(none)'}…, the model "
-                f"set has {wanted[:12]}…. Embed the shard again."
+            raise damaged(
+                source.path,
+                f"was made by the {part} {used[:12] or '(none)'}…, the model set has "
+                f"{wanted[:12]}…",
             )
-    if stored_ids == ids:
-        return vectors, provenance
-    missing, extra = set(ids) - set(stored_ids), set(stored_ids) - set(ids)
-    if missing or extra:
-        raise InputError(
-            f"{source.path.name} and {frames.name} hold different frames: {len(missing)} without "
-            f"an embedding ({_some(missing)}), {len(extra)} unknown ({_some(extra)}). "
-            "Embed the shard again."
-        )
-    row = {frame_id: n for n, frame_id in enumerate(stored_ids)}
-    return vectors[[row[frame_id] for frame_id in ids]], provenance
+    if stored_ids != ids:
+        missing, extra = set(ids) - set(stored_ids), set(stored_ids) - set(ids)
+        if missing or extra:
+            raise damaged(
+                source.path,
+                f"holds other frames than {frames.name}: {len(missing)} without an embedding "
+                f"({_some(missing)}), {len(extra)} unknown ({_some(extra)})",
+            )
+        row = {frame_id: n for n, frame_id in enumerate(stored_ids)}
+        vectors = vectors[[row[frame_id] for frame_id in ids]]
+    if source.frames_sha256 not in (None, provenance.frames_sha256):
+        raise damaged(source.path, "was made from other sequences than those of this run")
+    return vectors, provenance
 
 
 def _some(ids: set[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from virnucpro.checksums import UNCHECKED, Checksums
 from virnucpro.errors import InputError
 from virnucpro.scoring.joined_embeddings import EmbeddingsFile, join_embeddings
 from virnucpro.training.chunk_table import ChunkRow, read_chunk_table
@@ -23,12 +24,14 @@ class Vectors:
     Attributes:
         folder: of SHARD.frames.faa, SHARD.dnabert_s.h5 and SHARD.esm2.h5.
         dnabert_s_sha256, tokenizer_sha256, esm2_sha256: of the model set's components; None: any.
+        checksums: of the frame files.
     """
 
     folder: Path
     dnabert_s_sha256: str | None = None
     tokenizer_sha256: str | None = None
     esm2_sha256: str | None = None
+    checksums: Checksums = UNCHECKED
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def read_labelled_shards(
         parts: any of "train", "val", "test".
     Raises: InputError for a shard without its vectors, or whose frames are not those of its chunks.
     """
+    checksums = vectors.checksums
     for shard, shard_rows in groupby(read_chunk_table(table), lambda row: row.shard):
         rows = list(shard_rows)
         ids = [frame for row in rows for frame in row.frames]
@@ -77,9 +81,14 @@ def read_labelled_shards(
         if missing := [path.name for path in (frames, dna, protein) if not path.exists()]:
             raise InputError(f"shard {shard}: {', '.join(missing)} is missing. Resume the run.")
         frame_ids, dna_rows, protein_rows = join_embeddings(
-            frames,
-            EmbeddingsFile(dna, vectors.dnabert_s_sha256, vectors.tokenizer_sha256),
-            EmbeddingsFile(protein, vectors.esm2_sha256),
+            checksums.checked(frames),
+            EmbeddingsFile(
+                dna,
+                vectors.dnabert_s_sha256,
+                vectors.tokenizer_sha256,
+                checksums.expected(f"{shard}.frames.fna"),
+            ),
+            EmbeddingsFile(protein, vectors.esm2_sha256, None, checksums.expected(frames.name)),
         )
         if frame_ids != ids:
             raise InputError(

@@ -6,7 +6,7 @@ include { EMBED_DNABERT_S } from '../../../modules/local/embed_dnabert_s/main'
 include { EMBED_ESM2      } from '../../../modules/local/embed_esm2/main'
 include { libraryDigests  } from '../utils_virnucpro_pipeline/library'
 include { componentInput ; encoderInput ; frameRuleInput } from '../utils_virnucpro_pipeline/model_set'
-include { assignPools ; embeddingTasks ; isSmall } from '../utils_virnucpro_pipeline/pools'
+include { assignPools ; embeddingTasks ; hasFrames ; isSmall } from '../utils_virnucpro_pipeline/pools'
 
 workflow EMBEDDING {
     take:
@@ -26,31 +26,31 @@ workflow EMBEDDING {
     }
     SPLIT(samples_ch, model_set.map { set -> set.chunk_bp }, rna, lengths, library.SPLIT)
 
-    // [shard meta, chunks.fna]
-    chunks = SPLIT.out.chunks.flatMap { meta, files ->
+    // [shard meta, chunks.fna, checksums]
+    shards_ch = SPLIT.out.chunks.flatMap { meta, files, checksums ->
         files.collect { f ->
             def id = f.name.replaceFirst(/[.]chunks[.]fna$/, '')
-            [[id: id, sample: meta.id, number: id.tokenize('.').last() as int, shards: files.size()], f]
+            [[id: id, sample: meta.id, number: id.tokenize('.').last() as int, shards: files.size()], f, checksums]
         }
     }
-    TRANSLATE(chunks, model_set.map { set -> frameRuleInput(set) }, library.TRANSLATE)
+    TRANSLATE(shards_ch, model_set.map { set -> frameRuleInput(set) }, library.TRANSLATE)
 
     // a shard without a frame bypasses the encoders
-    frames_ch = TRANSLATE.out.frames.branch { _meta, _fna, faa ->
-        full: faa.size() > 0
+    frames_ch = TRANSLATE.out.frames.branch { _meta, _fna, _faa, checksums ->
+        full: hasFrames(checksums)
         empty: true
     }
 
-    // [task meta, frame files]; a sample without a shard still counts in its pool
-    empty_samples = SPLIT.out.chunks.filter { _meta, files -> !files }
+    // [task meta, frame files, checksums]; a sample without a shard still counts in its pool
+    empty_samples = SPLIT.out.chunks.filter { _meta, files, _checksums -> !files }.map { meta, _files, _checksums -> [meta, []] }
     dnabert_s_tasks_ch = embeddingTasks(
-        TRANSLATE.out.frames.map { meta, fna, _faa -> [meta, fna] },
+        TRANSLATE.out.frames.map { meta, fna, _faa, checksums -> [meta, fna, checksums] },
         empty_samples,
         samples.map { all -> assignPools(all, shard_tokens, shard_tokens * dnabert_s_shards) },
         dnabert_s_shards,
     )
     esm2_tasks_ch = embeddingTasks(
-        TRANSLATE.out.frames.map { meta, _fna, faa -> [meta, faa] },
+        TRANSLATE.out.frames.map { meta, _fna, faa, checksums -> [meta, faa, checksums] },
         empty_samples,
         samples.map { all -> assignPools(all, shard_tokens, shard_tokens) },
         1,
@@ -72,19 +72,20 @@ workflow EMBEDDING {
 
     // by shard id
     embeddings = frames_ch.full
-        .map { meta, fna, faa -> [meta.id, meta, faa, fna] }
+        .map { meta, fna, faa, checksums -> [meta.id, meta, faa, fna, checksums] }
         .join(EMBED_DNABERT_S.out.embeddings.flatten().map { h5 -> [h5.name.replaceFirst(/[.]dnabert_s[.]h5$/, ''), h5] }, failOnDuplicate: true)
         .join(EMBED_ESM2.out.embeddings.flatten().map { h5 -> [h5.name.replaceFirst(/[.]esm2[.]h5$/, ''), h5] }, failOnDuplicate: true)
         .map { row -> row.drop(1) }
-    empty_shards = frames_ch.empty.map { meta, _fna, _faa -> meta }
+    empty_shards = frames_ch.empty.map { meta, _fna, _faa, _checksums -> meta }
+    chunks = shards_ch.map { meta, fna, _checksums -> [meta, fna] }
     sample_tables = SPLIT.out.tables
     chunk_tables = TRANSLATE.out.tables
 
     emit:
-    sample_tables // [[id], records.tsv, shards.tsv, warnings.txt], for each sample
+    sample_tables // [[id], records.tsv, shards.tsv, warnings.txt, checksums of these and of the sample's chunks.fna], for each sample
     empty_samples // [[id], []], for each sample without a shard
     chunks        // [shard meta, chunks.fna]
-    chunk_tables  // [shard meta, chunks.tsv]
-    embeddings    // [shard meta, frames.faa, frames.fna, dnabert_s.h5, esm2.h5]
+    chunk_tables  // [shard meta, chunks.tsv, checksums]
+    embeddings    // [shard meta, frames.faa, frames.fna, checksums of these two, dnabert_s.h5, esm2.h5]
     empty_shards  // shard meta, of shards without a frame
 }

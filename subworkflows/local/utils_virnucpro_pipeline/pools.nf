@@ -45,13 +45,19 @@ def taskKey(meta, pools, shards_per_task) {
     return groupKey("${meta.sample} ${group}".toString(), size)
 }
 
-// Returns a channel of tasks, [meta, frame files], out of [shard meta, frame file] and of the samples
+// Returns whether TRANSLATE wrote frames, by its checksums: a file that was cut to nothing since must
+// reach the task that refuses it. These are the digits of no bytes.
+def hasFrames(checksums) {
+    return !checksums.text.contains('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')
+}
+
+// Returns a channel of tasks, [meta, frame files, checksums], out of [shard meta, frame file, checksums] and of the samples
 // without a shard, [sample meta, []], which fill their place in a pool. A pool that lost a sample to an
 // error comes last. Tasks without any frame are left out. `pools_ch` is the one value of assignPools.
 def embeddingTasks(frames_ch, empty_samples_ch, pools_ch, shards_per_task) {
     return frames_ch
         .combine(pools_ch)
-        .map { meta, frames, pools -> [taskKey(meta, pools, shards_per_task), [meta.id, frames]] }
+        .map { meta, frames, checksums, pools -> [taskKey(meta, pools, shards_per_task), [meta.id, hasFrames(checksums) ? [frames, checksums] : []]] }
         .mix(
             empty_samples_ch
                 .combine(pools_ch)
@@ -59,7 +65,7 @@ def embeddingTasks(frames_ch, empty_samples_ch, pools_ch, shards_per_task) {
                 .map { meta, _files, pools -> [pools[meta.id], []] }
         )
         .groupTuple(remainder: true)
-        .map { _key, items -> items.findAll { item -> item && item[1].size() > 0 }.sort { item -> item[0] } }
+        .map { _key, items -> items.findAll { item -> item && item[1] }.sort { item -> item[0] } }
         .filter { items -> items }
-        .map { items -> [[id: items[0][0]], items.collect { item -> item[1] }] }
+        .map { items -> [[id: items[0][0]]] + items.collect { item -> item[1] }.transpose() }
 }
