@@ -9,8 +9,11 @@ def startResults(run, samples, model, json, new_set) {
     if (taken && !new_set) {
         error("--input: a sample cannot be called ${taken[0].id}: the results have a file or folder of that name. Rename it in the sheet.")
     }
+    def inside = inputInResults(run, samples)
+    if (inside && !new_set) {
+        error(inside)
+    }
     try {
-        checkInputsStay(run, samples)
         openPublication(run)
         java.nio.file.Files.deleteIfExists(run.outdir.resolve('pipeline_info/versions.yml'))
         publishText(run, 'pipeline_info/model_set.json', json.text)
@@ -181,15 +184,12 @@ def warnOfOthers(run, samples) {
     }
 }
 
-// Input that lies in a folder which results replace would go with it.
-def checkInputsStay(run, samples) {
+// Returns what is wrong with input that lies in a folder which results replace, or null.
+def inputInResults(run, samples) {
     def folders = samples.collect { s -> run.outdir.resolve(s.id) }.findAll { f -> f.isDirectory() }.collectEntries { f -> [f.toRealPath(), f] }
-    samples.each { s ->
-        s.files.collect { path -> file(path, glob: false) }.findAll { path -> path.fileSystem == run.outdir.fileSystem }.each { path ->
-            def hit = folders.find { real, _f -> path.toAbsolutePath().startsWith(real) || path.toRealPath().startsWith(real) }
-            if (hit) {
-                error("--outdir ${run.outdir}: results replace the folder ${hit.value}, but the input ${path} lies in it. Give another --outdir.")
-            }
-        }
+    def paths = samples.collectMany { s -> s.files }.collect { path -> file(path, glob: false) }.findAll { path -> path.fileSystem == run.outdir.fileSystem }
+    return paths.findResult { path ->
+        def hit = folders.find { real, _f -> path.toRealPath().startsWith(real) }
+        hit ? "--outdir ${run.outdir}: results replace the folder ${hit.value}, but the input ${path} lies in it. Give another --outdir." : null
     }
 }
