@@ -36,6 +36,14 @@ def test_ids_are_fixed_width_bytes(path):
         assert file["ids"].dtype == "S12"  # é has two bytes
 
 
+def test_hdf5_itself_notices_damaged_metadata(path):
+    data = path.read_bytes()
+    assert data[8] == 3  # version of the superblock, the first with checksums
+    with h5py.File(path) as file:
+        kinds = {name: file.attrs.get_id(name).dtype.kind for name in file.attrs}
+    assert set(kinds.values()) == {"S", "i"}  # texts of variable length would be "O"
+
+
 def test_equal_content_gives_equal_bytes(path, tmp_path):
     time.sleep(1.1)  # HDF5 times are in seconds
     other = tmp_path / "other.h5"

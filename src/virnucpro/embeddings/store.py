@@ -3,6 +3,9 @@
 embeddings   float32 [n, d]
 ids          fixed-width bytes [n], UTF-8, in the order of the frame file
 attributes   one for each field of Provenance; `numerics` is JSON with sorted keys
+
+A damaged byte must not crash or hang the HDF5 library: metadata have checksums from format 1.10 on,
+except the heap of texts of variable length, which there are none of.
 """
 
 import json
@@ -10,11 +13,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from virnucpro.errors import InputError
+
+FORMAT = "v110"
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class EmbeddingsWriter:
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         encoded = [name.encode() for name in ids]
         id_width = max(map(len, encoded), default=1)
-        self._file = h5py.File(self._temporary, "w")
+        self._file = h5py.File(self._temporary, "w", libver=FORMAT)
         self._vectors = self._file.create_dataset(
             "embeddings", (len(encoded), width), np.float32, track_times=False
         )
@@ -69,7 +75,7 @@ class EmbeddingsWriter:
             value = getattr(provenance, field.name)
             if field.name == "numerics":
                 value = json.dumps(value, sort_keys=True)
-            self._file.attrs[field.name] = value
+            self._file.attrs[field.name] = _fixed(value) if isinstance(value, str) else value
         self._file.close()
         self._temporary.replace(self._path)
 
@@ -77,6 +83,16 @@ class EmbeddingsWriter:
         """Remove what has been written."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+
+
+def _fixed(text: str) -> np.ndarray:
+    """Return a text as HDF5 keeps it in the attribute itself; it has at least one byte."""
+    data = text.encode()
+    return np.array(data, h5py.string_dtype("utf-8", max(1, len(data))))
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
@@ -88,7 +104,7 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
         with h5py.File(path, "r") as file:
             embeddings = file["embeddings"][()]
             raw_ids = file["ids"][()]
-            values = {field.name: file.attrs[field.name] for field in fields(Provenance)}
+            values = {field.name: _plain(file.attrs[field.name]) for field in fields(Provenance)}
         values["numerics"] = json.loads(values["numerics"])
         values["num_tokens"] = int(values["num_tokens"])
         provenance = Provenance(**values)
