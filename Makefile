@@ -11,8 +11,10 @@ export NXF_SYNTAX_PARSER ?= v2
 
 DATA     ?= ../shared/data/labelled ../shared/data/labelled_more
 SEED     ?= 1
+FUZZ_SECONDS ?= 600
+AUDIT    := build/audit
 
-.PHONY: help setup demo test lint images train-compact clean
+.PHONY: help setup demo test lint fuzz audit images train-compact clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -21,7 +23,7 @@ demo: setup ## run the pipeline on the demo data
 	$(NEXTFLOW) run . -profile demo --outdir results-demo
 
 test: lint ## lint and all tests, including those of the pipeline
-	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/gpu
+	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/properties tests/gpu
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/pipeline
 
 lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, equal parameters in schema, config and help
@@ -30,6 +32,13 @@ lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, equal parameters in schem
 	mypy
 	tools/lint_nextflow.sh $(NEXTFLOW)
 	python tools/check_schema.py $(NEXTFLOW)
+
+fuzz: $(VENV)/dev.ok ## property tests with random examples, and atheris, for FUZZ_SECONDS
+	$(VENV)/bin/python tools/fuzz.py $(FUZZ_SECONDS)
+
+audit: $(AUDIT)/tools.ok ## SBOMs of the images in build/audit, known vulnerabilities (needs a network)
+	$(AUDIT)/venv/bin/python tools/audit.py $(AUDIT)/venv/bin $(AUDIT) \
+	    containers/cpu/requirements.txt containers/gpu/requirements.txt requirements-dev.txt
 
 images: ## container images with podman or docker; BASE_IMAGE and PIP_INDEX set their sources
 	tools/build_images.sh $(VERSION)
@@ -54,4 +63,9 @@ $(VENV)/setup.ok: containers/gpu/requirements.txt pyproject.toml
 
 $(VENV)/dev.ok: $(VENV)/setup.ok requirements-dev.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(AUDIT)/tools.ok: tools/audit/requirements.txt
+	$(PYTHON) -m venv $(AUDIT)/venv
+	$(AUDIT)/venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

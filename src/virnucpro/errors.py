@@ -4,6 +4,10 @@
 class InputError(Exception):
     """Something the user can fix: the text names the place, the cause and the remedy."""
 
+    def __str__(self) -> str:
+        """Return the text with control characters of the input escaped, safe for a terminal."""
+        return "\n".join(map(printable, super().__str__().split("\n")))
+
 
 class DamagedFileError(InputError):
     """A file of an earlier task is not what that task wrote (exit status 65, EX_DATAERR)."""

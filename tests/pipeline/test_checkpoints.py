@@ -90,7 +90,8 @@ def interrupted(
     os.kill(wrapper_of(pid) if to_wrapper else pid, number)
     assert started.wait(180) == 0, (pipeline.folder / "log.txt").read_text()
     run = Run(0, (pipeline.folder / "log.txt").read_text(), pipeline.folder / "results")
-    trace = (run.outdir / "pipeline_info" / "trace.txt").read_text().splitlines()
+    (path,) = run.outdir.glob("pipeline_info/execution_trace_*.txt")
+    trace = path.read_text().splitlines()
     names, *rows = [line.split("\t") for line in trace]
     run.tasks = [dict(zip(names, row, strict=True)) for row in rows]
     return run

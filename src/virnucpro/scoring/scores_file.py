@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from virnucpro.errors import InputError
 from virnucpro.files import atomic_write
 from virnucpro.sequences.split_files import read_rows
 
@@ -30,8 +31,21 @@ def write_scores(path: Path, ids: Sequence[str], scores: NDArray[np.float32]) ->
 
 
 def read_scores(path: Path) -> Iterator[ScoreRow]:
-    """Return the rows of a table in its order.
+    """Yield the rows of a table in its order.
 
     Raises: InputError for a file that is not a score table or is cut short.
     """
-    return map(ScoreRow._make, read_rows(path, HEADER))
+    for row in map(ScoreRow._make, read_rows(path, HEADER)):
+        if not (_is_probability(row.other_text) and _is_probability(row.virus_text)):
+            raise InputError(
+                f"{path.name}, frame {row.frame_id}: {row.other_text!r} and {row.virus_text!r} are "
+                "not two probabilities. Run its task again."
+            )
+        yield row
+
+
+def _is_probability(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

@@ -16,8 +16,8 @@ def read_frames(path: Path) -> tuple[list[str], list[str]]:
     ids: list[str] = []
     sequences: list[str] = []
     try:
-        with dnaio.open(path, fileformat="fasta") as records:
-            for record in records:
+        with path.open("rb") as stream:  # dnaio.open would decompress what is not a frame file
+            for record in dnaio.FastaReader(stream):
                 if not record.name.isprintable():
                     raise InputError(
                         f"{path}, frame {excerpt(record.name)}: has a control character in its id. "

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from virnucpro.errors import InputError, excerpt
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
-from virnucpro.sequences.split_files import SplitRecord, read_chunks, read_rows, read_split_records
+from virnucpro.sequences.split_files import (
+    COUNT,
+    SplitRecord,
+    read_chunks,
+    read_rows,
+    read_split_records,
+)
 from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
 
 CHUNKS_HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"  # SHARD.chunks.tsv
@@ -78,7 +84,7 @@ def read_shard(shard: str, num_chunks: int, fasta: Path, table: Path) -> Iterato
         if (
             length_text != str(len(sequence))
             or len(states) != len(FRAME_NAMES)
-            or [text.isdigit() for text in span] != [is_partial, is_partial]
+            or [COUNT.fullmatch(text) is not None for text in span] != [is_partial, is_partial]
         ):
             raise InputError(
                 f"shard {shard}, chunk {excerpt(name)}: {len(sequence)} bp, but its table has "

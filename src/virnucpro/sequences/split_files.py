@@ -6,9 +6,11 @@ SAMPLE.warnings.txt  what was odd about its files, a line each (sample_warnings.
 SHARD.chunks.fna     the chunks
 """
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from virnucpro.errors import InputError
 from virnucpro.sequences.names import decode_cell, encode_cell
@@ -17,6 +19,7 @@ RECORDS_HEADER = "sequence_id\tname\tfile\tlength_bp\tchunks\treason\n"
 SHARDS_HEADER = "shard\tchunks\tlength_bp\n"
 LINE_LENGTH = 60  # as Biopython wraps the original's chunk file
 BLOCK_LETTERS = 2**18
+COUNT = re.compile("[0-9]{1,15}")  # what else int() takes, or isdigit(), no task writes
 
 
 class SplitRecord(NamedTuple):
@@ -48,7 +51,7 @@ def read_rows(path: Path, header: str) -> Iterator[list[str]]:
     Raises: InputError for another header and for a row that is cut short.
     """
     num_columns = header.count("\t") + 1
-    with path.open(newline="\n") as table:  # a carriage return ends no row
+    with _text(path) as table:
         if table.readline() != header:
             raise InputError(
                 f"{path.name}: its first line is not {header.rstrip()!r}. Run its task again."
@@ -64,14 +67,33 @@ def read_split_records(path: Path) -> Iterator[SplitRecord]:
     """Yield the rows of records.tsv."""
     for sequence_id, name, file, length_bp, num_chunks, reason in read_rows(path, RECORDS_HEADER):
         yield SplitRecord(
-            sequence_id, decode_cell(name), decode_cell(file), int(length_bp), int(num_chunks),
-            reason,
+            sequence_id, decode_cell(name), decode_cell(file), _count(path, length_bp),
+            _count(path, num_chunks), reason,
         )  # fmt: skip
 
 
 def read_shard_list(path: Path) -> dict[str, int]:
     """Return shard -> its number of chunks, in the order of shards.tsv."""
-    return {row[0]: int(row[1]) for row in read_rows(path, SHARDS_HEADER)}
+    return {row[0]: _count(path, row[1]) for row in read_rows(path, SHARDS_HEADER)}
+
+
+def _count(path: Path, text: str) -> int:
+    if not COUNT.fullmatch(text):
+        raise InputError(f"{path.name}: {text[:20]!a} is not a count. Run its task again.")
+    return int(text)
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    """Open a file that a task wrote; what is not text in it becomes an InputError.
+
+    A line feed alone ends a line.
+    """
+    try:
+        with path.open(newline="\n") as stream:
+            yield stream
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: is damaged ({error}). Run its task again.") from error
 
 
 def fasta_entry(name: str, sequence: str) -> str:
@@ -86,7 +108,7 @@ def read_chunks(path: Path) -> Iterator[tuple[str, str]]:
     The file is SPLIT's own, whose entries are complete: three times as fast as a general reader.
     """
     rest = "\n"
-    with path.open(newline="\n") as stream:
+    with _text(path) as stream:
         while block := stream.read(BLOCK_LETTERS):
             *entries, rest = (rest + block).split("\n>")
             yield from map(_parse_entry, filter(None, entries))
