@@ -8,6 +8,7 @@ Half of the time each. Exit status 1 at the first failure, with the example that
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,21 +17,27 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROPERTIES = ROOT / "tests/properties"
+STOPPED = 2  # pytest's exit status after SIGINT, unless a test had failed
 LIST = "from formats import FORMATS; print(*FORMATS)"
 
 
 def run_properties(until: float) -> int:
     """Repeat the property tests, each time with another seed; return the exit status."""
-    while time.monotonic() < until:
+    while (left_s := until - time.monotonic()) > 0:
         seed = int.from_bytes(os.urandom(4), "big")
         print(f"property tests, seed {seed}", flush=True)
-        status = subprocess.call(
+        tests = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "tests/properties",
              f"--hypothesis-seed={seed}"],
             cwd=ROOT, env={**os.environ, "HYPOTHESIS_PROFILE": "fuzz"},
         )  # fmt: skip
-        if status:
-            return status
+        try:
+            if status := tests.wait(left_s):
+                return status
+        except subprocess.TimeoutExpired:
+            tests.send_signal(signal.SIGINT)  # pytest stops its workers, and says what failed
+            if tests.wait() != STOPPED:
+                return 1
     return 0
 
 

@@ -47,6 +47,7 @@ from virnucpro.models.options import ATTENTION, MIN_TOKEN_BUDGET, PROFILE_FORMAT
 from virnucpro.scoring.classifier import TENSORS, load_classifier, save_classifier
 from virnucpro.scoring.scores_file import read_scores, write_scores
 from virnucpro.sequences.frames_file import read_frames
+from virnucpro.sequences.names import SAFE_ID, decode_cell, encode_cell, name_fault, safe_id
 from virnucpro.sequences.reader import NUCLEOTIDE_LETTERS, InputFile, read_records
 from virnucpro.sequences.sample_chunks import CHUNKS_HEADER, read_sequences, read_shard
 from virnucpro.sequences.split_files import RECORDS_HEADER, SHARDS_HEADER, read_shard_list
@@ -90,9 +91,16 @@ def read_sequence_file(path: Path) -> None:
     for is_rna in (False, True):
         for record in read_records(InputFile(path, "/1", is_rna)):
             assert not record.sequence.encode().translate(None, NUCLEOTIDE_LETTERS)
-            assert record.name.split() in ([], [record.name]), record.name
-            assert record.name.isascii()
+            assert not set(" \t\n\r") & set(record.name), record.name
+            in_table = decode_cell(encode_cell(record.name))
+            assert as_bytes(in_table) == as_bytes(record.name)
+            assert name_fault(record.name) or SAFE_ID.fullmatch(safe_id(record.name))
             assert not (is_rna and set("Uu") & set(record.sequence))
+
+
+def as_bytes(name: str) -> bytes:
+    """Return a name as in its file: the reader keeps bytes beyond ASCII as surrogates."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def sequence_files() -> list[bytes]:
@@ -124,7 +132,7 @@ CHUNKS = b">a_chunk_1\nATGAAACGTG\nCA\n>a_chunk_2\nATGAAACGTGCA\n>b_chunk_1\nTAA
 CHUNK_TABLE = CHUNKS_HEADER.encode() + (
     b"a_chunk_1\t12\tooodsn\t\t\na_chunk_2\t12\tpsssss\t3\t12\nb_chunk_1\t6\tssssss\t\t\n"
 )
-RECORDS = RECORDS_HEADER.encode() + b"a\ta\tx.fa\t24\t2\nb\tb\tx.fa\t6\t1\nc\tc\tx.fa\t0\t0\n"
+RECORDS = RECORDS_HEADER.encode() + b"a\ta\tx.fa\t24\t2\t\nb\tb\tx.fa\t6\t1\t\nc\tc\tx.fa\t0\t0\t\n"
 SHARDS = SHARDS_HEADER.encode() + b"s.00001\t2\t24\ns.00002\t1\t6\n"
 
 

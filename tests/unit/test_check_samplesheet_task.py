@@ -71,6 +71,10 @@ REFUSED: list[tuple[str | bytes, list[str]]] = [
         "sample 'summary.tsv': needs another name",
     ]),
     ("sample,input\n", ["the sheet has no rows"]),
+    ('sample\tinput\t"my\tsite"\ns\ta.fa\tx\n',
+     ["column 'my\\tsite': has a line break or a tab in its name"]),
+    ('sample,input,"my\nsite"\ns,a.fa,x\n',
+     ["column 'my\\nsite': has a line break or a tab in its name"]),
     ("", ["this one has no sample and no input: "]),
     ("sample,reads_1\ns,x.fq\n", ["this one has no input: sample, reads_1"]),
     ("sample,input,fastq_1,fastq_2,fasta\ns,a.fa,r1.fq,r2.fq,\nt,,r1.fq,,b.fa\nu,,,r2.fq,a.fa\nv,,,r2.fq,\n", [

@@ -101,6 +101,12 @@ def test_bgzf_without_its_end_is_read_with_a_warning(read, data, times, warns):
 
 
 @pytest.mark.usefixtures("gzip_library")
+def test_a_block_of_no_kind_that_gzip_has_is_refused(read):
+    with pytest.raises(DamagedFile):
+        read(gzip.compress(b"")[:10] + b"\x07")
+
+
+@pytest.mark.usefixtures("gzip_library")
 @pytest.mark.parametrize("cut", [1, 10, EOF_BLOCK_BYTES + 1, len(WHOLE) // 2, len(WHOLE) - 9])
 def test_bgzf_cut_inside_a_block_is_refused(read, cut):
     with pytest.raises(DamagedFile, match="it ends inside its gzip data"):

@@ -93,6 +93,8 @@ def _samples_of_sheet(
 ) -> tuple[list[SheetSample], list[str]]:
     check_columns(sheet, request)
     faults = [*sheet.faults, *unread_columns(sheet, request)]
+    faults += [f"column '{excerpt(name)}': has a line break or a tab in its name"
+               for name in sheet.columns if BREAKS.search(name)]  # fmt: skip
     samples: dict[str, SheetSample] = {}
     real_paths: dict[str, set[str]] = defaultdict(set)  # of a sample
     for number, cells in enumerate(sheet.rows, start=1):

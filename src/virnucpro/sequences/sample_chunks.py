@@ -14,9 +14,17 @@ from virnucpro.sequences.split_files import (
     read_rows,
     read_split_records,
 )
-from virnucpro.sequences.translation import EMBEDDED_STATES, FRAME_NAMES, PARTIAL_STATES, Span
+from virnucpro.sequences.translation import (
+    EMBEDDED_STATES,
+    FRAME_NAMES,
+    HAS_STOP,
+    NO_CODON,
+    PARTIAL_STATES,
+    Span,
+)
 
 CHUNKS_HEADER = "chunk_id\tlength_bp\tframes\tpartial_start\tpartial_end\n"  # SHARD.chunks.tsv
+STATES = frozenset(EMBEDDED_STATES + HAS_STOP + NO_CODON)
 
 
 class Chunk(NamedTuple):
@@ -84,6 +92,7 @@ def read_shard(shard: str, num_chunks: int, fasta: Path, table: Path) -> Iterato
         if (
             length_text != str(len(sequence))
             or len(states) != len(FRAME_NAMES)
+            or not STATES.issuperset(states)
             or [COUNT.fullmatch(text) is not None for text in span] != [is_partial, is_partial]
         ):
             raise InputError(
@@ -91,8 +100,14 @@ def read_shard(shard: str, num_chunks: int, fasta: Path, table: Path) -> Iterato
                 f"{length_text} bp, frames {states!r} and a partial one at "
                 f"{'-'.join(span)!r}. Run the shard again."
             )
+        partial = Span(*map(int, span)) if is_partial else None
+        if partial and not partial.start < partial.end <= len(sequence):
+            raise InputError(
+                f"shard {shard}, chunk {excerpt(name)}: {len(sequence)} bp, but its partial frame "
+                f"is at {'-'.join(span)}. Run the shard again."
+            )
         count += 1
-        yield Chunk(shard, name, sequence, states, Span(*map(int, span)) if is_partial else None)
+        yield Chunk(shard, name, sequence, states, partial)
     if count != num_chunks:
         raise InputError(
             f"shard {shard}: {count} chunks, SPLIT wrote {num_chunks}. Run the shard again."

@@ -105,6 +105,22 @@ def _span_of_an_open_frame(files):
     edit(files.chunk_tables[2], lambda lines: lines.append(lines.pop()[:-3] + "\t4\t7\n"))
 
 
+def _unknown_state(files):
+    def change(lines):
+        chunk, length, states, *span = lines.pop().split("\t")
+        lines.append("\t".join((chunk, length, "x" + states[1:], *span)))
+
+    edit(files.chunk_tables[2], change)
+
+
+def _span_beyond_the_chunk(files):
+    def change(lines):
+        chunk, length, states, *_ = lines.pop().split("\t")
+        lines.append(f"{chunk}\t{length}\tp{states[1:]}\t0\t{int(length) + 1}\n")
+
+    edit(files.chunk_tables[2], change)
+
+
 def _cut_chunk_file(files):
     path = files.chunk_files[2]
     path.write_bytes(path.read_bytes()[:-5])
@@ -181,6 +197,8 @@ def _other_length(files):
         (_cut_table_between_cells, ["s.00003.chunks.tsv, line", "is cut short"]),
         (_states_cut, ["its table has", "frames"]),
         (_span_of_an_open_frame, ["and a partial one at '4-7'", "Run the shard again"]),
+        (_unknown_state, ["frames 'x", "Run the shard again"]),
+        (_span_beyond_the_chunk, ["bp, but its partial frame is at 0-"]),
         (_cut_chunk_file, ["bp, but its table has"]),
         (_lose_chunk, ["chunks, SPLIT wrote"]),
         (_other_chunk, ["where its table has"]),
