@@ -89,7 +89,7 @@ class Work:
         inputs = {path.name: path for folder in folders for path in folder.glob("s.*")}
         folder = self.task(*inputs.values())
         argv = ["--sample", "s", "--chunk-length", "500", "--records", "s.records.tsv"]
-        argv += ["--shards", "s.shards.tsv", "--checksums", "."]
+        argv += ["--shards", "s.shards.tsv", "--warnings", "s.warnings.txt", "--checksums", "."]
         for option, end in (
             ("--chunks", "chunks.fna"), ("--chunk-tables", "chunks.tsv"), ("--scores", "scores.tsv")
         ):  # fmt: skip

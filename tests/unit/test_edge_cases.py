@@ -66,6 +66,7 @@ def sequences_of(out: Path) -> dict[str, str]:
     texts = {path.name: path.read_text() for path in out.iterdir()}
     rows = [line.split("\t") for line in texts["s.records.tsv"].splitlines()]
     texts["s.records.tsv"] = "\n".join("\t".join(row[:2] + row[3:]) for row in rows)
+    del texts["s.split.sha256"]  # of the table with the names
     return texts
 
 
