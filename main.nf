@@ -103,7 +103,9 @@ workflow {
             EMBEDDING.out.empty_shards,
             model_set,
             CHECK_MODEL_SET.out.provenance,
+            params.strict,
         )
+        PREDICT.out.warnings.subscribe { meta, warnings -> sayWarnings(meta.id, warnings) }
         // samples without a result end the run, with the words of error() only in a map
         PREDICT.out.results
             .combine(started)
