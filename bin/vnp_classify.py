@@ -27,6 +27,7 @@ def classify(args: argparse.Namespace) -> None:
         args.classifier_sha256,
         scores,
         read_checksums(args.checksums),
+        strict=args.strict,
     )
     write_checksums(Path(f"{args.shard}.classify.sha256"), [scores])
 
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--esm2-sha256", help="digest of the encoder it must come from")
     parser.add_argument("--classifier", required=True, type=Path)
     parser.add_argument("--classifier-sha256", help="digest that the classifier must have")
+    parser.add_argument("--strict", action="store_true", help="refuse a frame without a vector")
     args = parser.parse_args(argv)
     return run_task(classify, args, versions=["numpy", "h5py", "safetensors"])
 

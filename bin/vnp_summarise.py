@@ -3,6 +3,7 @@
 
 Writes prediction_results.txt, prediction_results_highestscore.csv, chunks.tsv, sequences.tsv,
 contigs.tsv, regions.bed, regions.gff3, viral.fasta and SAMPLE.summary.tsv; or an error and none.
+SAMPLE.summarise_warnings.txt has the warnings that SPLIT does not have.
 With --provenance, provenance.json too. Last comes manifest.json, with the sha256 of each.
 """
 
@@ -13,19 +14,14 @@ from pathlib import Path
 
 from virnucpro.calls.manifest import write_manifest
 from virnucpro.calls.sample_files import SampleFiles
-from virnucpro.calls.summarise_task import REASONS, summarise_sample
+from virnucpro.calls.summarise_task import SUMMARY_COLUMNS, summarise_sample
 from virnucpro.checksums import read_checksums
 from virnucpro.consensus.calibration_file import load_calibration
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.errors import InputError
 from virnucpro.files import write_text
-from virnucpro.sequences.sample_warnings import read_warnings
+from virnucpro.sequences.sample_warnings import read_warnings, write_warnings
 from virnucpro.task import run_task, task_parser
-
-SUMMARY_COLUMNS = (
-    "sequences", "viral", "non-viral", *REASONS,
-    "chunks", "chunks_viral", "chunks_nonviral", "chunks_partial", "frames",
-)  # fmt: skip
 
 
 def summarise(args: argparse.Namespace) -> None:
@@ -47,8 +43,10 @@ def summarise(args: argparse.Namespace) -> None:
         raise InputError("--viral-prior needs --calibration: raw scores are not probabilities.")
     out = Path(args.sample)
     out.mkdir(exist_ok=True)
-    warnings = read_warnings(args.warnings)
-    counts = summarise_sample(files, args.chunk_length, out, calibrator)
+    warnings: list[str] = []
+    counts = summarise_sample(files, args.chunk_length, out, calibrator, warnings)
+    write_warnings(Path(f"{args.sample}.summarise_warnings.txt"), warnings)
+    warnings = read_warnings(args.warnings) + warnings
     if args.provenance:
         models = json.load(args.provenance)  # model set, digests of its components, rules, version
         note = {

@@ -14,6 +14,7 @@ workflow PREDICT {
     empty_shards
     model_set     // value: what the run uses of its model set (CHECK_MODEL_SET)
     provenance    // value: provenance.json of CHECK_MODEL_SET
+    strict        // a frame without a vector is an error
 
     main:
     def library = libraryDigests()
@@ -21,6 +22,7 @@ workflow PREDICT {
         embeddings,
         model_set.map { set -> componentInput(set, 'classifier') },
         model_set.map { set -> encoderDigests(set) },
+        strict,
         library.CLASSIFY,
     )
 
@@ -55,7 +57,9 @@ workflow PREDICT {
     results = SUMMARISE.out.results
         .map { meta, files, summary -> [meta.id, files, summary] }
         .join(sample_files_ch.map { row -> [row[0].id, row[8]] }, failOnDuplicate: true)
+    warnings = SUMMARISE.out.warnings
 
     emit:
-    results // [sample id, files of its folder, summary.tsv, embeddings]
+    results  // [sample id, files of its folder, summary.tsv, embeddings]
+    warnings // [[id], what SUMMARISE has to say of the sample, a line each]
 }

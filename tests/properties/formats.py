@@ -31,7 +31,7 @@ from virnucpro.consensus.calibrator import (
     Rates,
     Temperature,
 )
-from virnucpro.embeddings.store import EmbeddingsWriter, Provenance, read_embeddings
+from virnucpro.embeddings.store import EmbeddingsWriter, Provenance, read_embeddings, read_no_vector
 from virnucpro.errors import InputError
 from virnucpro.input_checks.check_samplesheet_task import check_input
 from virnucpro.input_checks.engine_options import EncoderOptions, EngineProfile, encoder_options
@@ -143,7 +143,7 @@ def read_frames_file(path: Path) -> None:
 
 def read_score_table(path: Path) -> None:
     for row in read_scores(path):
-        assert all(0 <= float(text) <= 1 for text in (row.other_text, row.virus_text))
+        assert row.reason or all(0 <= float(text) <= 1 for text in (row.other_text, row.virus_text))
 
 
 def read_chunk_table(path: Path) -> None:
@@ -187,14 +187,17 @@ PROVENANCE = Provenance("esm2", "a" * 64, "", "d" * 64, {"device": "cpu", "engin
 def read_embeddings_file(path: Path) -> None:
     ids, vectors, provenance = read_embeddings(path)
     assert vectors.shape[0] == len(ids) == len(set(ids)) and vectors.dtype == np.float32
-    assert np.isfinite(vectors).all() and isinstance(provenance.num_tokens, int)
+    assert np.isfinite(vectors[read_no_vector(path) == 0]).all() and isinstance(
+        provenance.num_tokens, int
+    )
 
 
-def embeddings_file() -> bytes:
+def embeddings_file(no_vector: int = 0) -> bytes:
     def write(path: Path) -> None:
         writer = EmbeddingsWriter(path, ["a_chunk_1F1", "b_chunk_1R3"], 3)
-        writer.write(0, np.arange(6, dtype=np.float32).reshape(2, 3))
-        writer.finish(PROVENANCE)
+        vectors = np.arange(6, dtype=np.float32).reshape(2, 3)
+        writer.write(0, np.where([[False], [no_vector > 0]], np.float32(np.nan), vectors))
+        writer.finish(PROVENANCE, np.array([0, no_vector], np.uint8))
 
     return written(write)
 
@@ -425,8 +428,9 @@ def read_results(path: Path) -> None:
 
 
 def scores_file() -> bytes:
-    scores = np.array([[0.25, 0.75], [1e-7, 1]], np.float32)
-    return written(lambda path: write_scores(path, ["a_chunk_1F1", "b_chunk_1R3"], scores))
+    scores = np.array([[0.25, 0.75], [1e-7, 1], [np.nan, np.nan]], np.float32)
+    ids, reasons = ["a_chunk_1F1", "b_chunk_1R3", "b_chunk_2F1"], ["", "", "not_finite"]
+    return written(lambda path: write_scores(path, ids, scores, reasons))
 
 
 FORMATS = {
@@ -437,7 +441,7 @@ FORMATS = {
     "chunk_table": Format(read_chunk_table, lambda: [CHUNK_TABLE]),
     "records": Format(read_record_table, lambda: [RECORDS]),
     "shards": Format(read_shard_table, lambda: [SHARDS]),
-    "embeddings": Format(read_embeddings_file, lambda: [embeddings_file()]),
+    "embeddings": Format(read_embeddings_file, lambda: [embeddings_file(), embeddings_file(1)]),
     "calibration": Format(
         read_calibration_file, lambda: [to_json(CALIBRATION).encode()], is_json=True
     ),

@@ -3,8 +3,8 @@
 from virnucpro.embeddings.store import EmbeddingsWriter
 
 
-def write_embeddings(path, ids, embeddings, provenance):
+def write_embeddings(path, ids, embeddings, provenance, no_vector=None):
     assert embeddings.ndim == 2 and len(ids) == len(embeddings), "one vector for each id"
     writer = EmbeddingsWriter(path, ids, embeddings.shape[1])
     writer.write(0, embeddings)
-    writer.finish(provenance)
+    writer.finish(provenance, no_vector)

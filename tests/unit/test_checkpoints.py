@@ -15,11 +15,14 @@ from virnucpro.embeddings.store import EmbeddingsWriter, Provenance, read_embedd
 from virnucpro.engine import checkpoints as module
 from virnucpro.engine import embed_task
 from virnucpro.engine.checkpoints import Checkpoint, Part, PartError, identity_of
-from virnucpro.engine.embed import Embeddings
+from virnucpro.engine.embed import Embeddings, embed
+from virnucpro.engine.outputs import Outputs
 from virnucpro.files import file_sha256
 from virnucpro.models import esm2
 from virnucpro.models.component import write_component
 from virnucpro.models.in_place import InPlaceESM2
+from virnucpro.models.tokenizers import EsmTokenizer
+from virnucpro.sequences.no_vector import NOT_FINITE
 from virnucpro.task import EXIT_DISK
 
 SHARED = Provenance("esm2", "c" * 64, "", "l" * 64, {"precision": "fp32", "token_budget": 512})
@@ -33,6 +36,7 @@ def some_part(*rows, width=4):
         np.array(rows, np.int64),
         np.arange(len(rows), dtype=np.int64) + 5,
         np.arange(len(rows)) % 2 == 1,
+        (np.arange(len(rows)) % 3).astype(np.uint8),
     )
 
 
@@ -101,7 +105,7 @@ def test_rows_and_widths_that_the_task_does_not_have_are_refused(tmp_path):
 def embeddings(count=6, width=4):
     return Embeddings(
         np.full((count, width), np.nan, np.float32), np.arange(count), np.zeros(count, np.int64),
-        np.zeros(count, bool), float("nan"),
+        np.zeros(count, bool), np.zeros(count, np.uint8), float("nan"),
     )  # fmt: skip
 
 
@@ -335,6 +339,26 @@ def test_sequences_that_overflowed_are_saved_and_counted(task, monkeypatch, capl
     assert task("--precision", "bf16", "--checkpoint-dir", "parts") == expected
     assert sum(computed) < num_recomputed  # some of them were in the parts
     assert f'"recomputed": {num_recomputed}' in stages(caplog)
+
+
+def test_what_is_known_to_have_no_vector_is_restored_but_for_a_strict_task(tmp_path):
+    def start(*, strict):
+        model, tokenizer = esm2.ESM2(esm2.Config(1, 16, 2)).eval(), EsmTokenizer(esm2.ALPHABET)
+        with Outputs([], SHARED, Checkpoint(tmp_path, IDENTITY)) as sink:
+            return embed(model, tokenizer, ["MKV", "MA", "ML"], 64, sink=sink, strict=strict)
+
+    before = embeddings(count=3, width=16)
+    checkpoint, is_final = Checkpoint(tmp_path, IDENTITY), np.zeros(3, bool)
+    checkpoint.restore(before, is_final)
+    fill(before, is_final, 0, 2)
+    before.distinct[0], before.no_vector[0] = np.nan, NOT_FINITE
+    checkpoint.save()
+    result = start(strict=False)
+    assert result.no_vector.tolist() == [NOT_FINITE, 0, 0]
+    assert np.isfinite(result.distinct).all(axis=1).tolist() == [False, True, True]
+    result = start(strict=True)
+    assert not result.no_vector.any() and np.isfinite(result.distinct).all()
+    assert result.distinct[2].tolist() == [2] * 16  # restored
 
 
 def full_disk(*_, **__):

@@ -13,6 +13,7 @@ from virnucpro.scoring.classify_task import classify_shard
 from virnucpro.scoring.composition_features import COMPOSITION_WIDTH, composition_features
 from virnucpro.scoring.joined_embeddings import EmbeddingsFile
 from virnucpro.scoring.scores_file import read_scores
+from virnucpro.sequences.no_vector import NOT_FINITE, TOO_LONG_FOR_GPU
 
 IDS = ["a_chunk_1F1", "a_chunk_2R3", "b_chunk_1F2"]
 DNA = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
@@ -70,6 +71,47 @@ def test_scores_come_in_the_order_of_the_frame_file(shard):
         (str(other), str(virus)) for other, virus in expected
     ]
     assert len({row.virus_text for row in rows}) == 3
+
+
+def write_without(shard, file, row, reason, order=(0, 1, 2)):
+    """Write the embeddings of a shard, in an order, with one vector missing."""
+    data, sha256 = (PROTEIN, PROTEIN_SHA) if "esm2" in file else (DNA, DNA_SHA)
+    data, codes = data.copy(), np.zeros(3, np.uint8)
+    data[row], codes[row] = np.nan, reason
+    origin = Provenance("any", sha256, "", "", {}, 1, 0)
+    ids = [IDS[i] for i in order]
+    write_embeddings(shard / file, ids, data[list(order)], origin, codes[list(order)])
+
+
+@pytest.mark.parametrize("takes_composition", [False, True])
+def test_a_frame_without_a_vector_has_no_score_and_changes_no_other(shard, takes_composition):
+    width = COMPOSITION_WIDTH if takes_composition else 0
+    mlp(shard / "mlp", 8 + width, takes_composition=takes_composition)
+    classify(shard)
+    expected = (shard / "s.scores.tsv").read_text().splitlines()
+    write_without(shard, "s.esm2.h5", 1, NOT_FINITE, order=(1, 2, 0))
+    assert classify(shard) == 3
+    expected[2] = f"{IDS[1]}\tnone\tnot_finite"
+    assert (shard / "s.scores.tsv").read_text().splitlines() == expected
+    write_without(shard, "s.dnabert_s.h5", 1, TOO_LONG_FOR_GPU)
+    classify(shard)
+    expected[2] = f"{IDS[1]}\tnone\ttoo_long_for_gpu"  # the DNA's reason, if both have one
+    assert (shard / "s.scores.tsv").read_text().splitlines() == expected
+
+
+def test_a_strict_run_refuses_a_frame_without_a_vector(shard, executables, monkeypatch, capsys):
+    monkeypatch.chdir(shard)
+    argv = ["--shard", "s", "--frames", "s.frames.faa", "s.frames.fna", "--classifier", "mlp"]
+    argv += ["--dnabert-s", "s.dnabert_s.h5", "--esm2", "s.esm2.h5", "--strict"]
+    assert executables["classify"](argv) == 0
+    write_without(shard, "s.dnabert_s.h5", 2, NOT_FINITE)
+    assert executables["classify"](argv[:-1]) == 0
+    capsys.readouterr()
+    assert executables["classify"](argv) == 2
+    assert (
+        f"error: frame {IDS[2]}: its vector is not finite, in float32 either (1 of the 3 frames of "
+        "its shard have no vector). Omit its sequence, or run without --strict"
+    ) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("order", [[2, 0, 1], [1, 2, 0], [2, 1, 0]])

@@ -293,6 +293,20 @@ def test_embeddings_are_matched_by_id_across_shards(tmp_path, capsys):
     assert centred.min() < plain.min() < 1
 
 
+def test_frames_without_a_vector_are_only_on_the_other_side(tmp_path, capsys):
+    vectors = {name: np.arange(4.0) + n for n, name in enumerate(["xF1", "yF1", "zF1"])}
+    for side in ("a", "b"):
+        frames(tmp_path / side / "prediction_results.txt", OURS)
+        embeddings(tmp_path / side, [list(vectors)], vectors)
+    with h5py.File(tmp_path / "a/embeddings/s.00000.esm2.h5", "r+") as file:
+        file["embeddings"][1] = np.nan
+        file["no_vector"] = np.array([0, 1, 0], np.uint8)
+    assert status(tmp_path / "a", tmp_path / "b") == 0
+    out = capsys.readouterr().out
+    assert "embeddings esm2: 2 in both, 0 only in A, 1 only in B" in out
+    assert "max difference 0 " in out.replace(",", " ").replace(";", " ") and "nan" not in out
+
+
 def test_embeddings_of_other_models_are_refused(tmp_path, capsys):
     for side, width in (("a", 4), ("b", 5)):
         frames(tmp_path / side / "prediction_results.txt", OURS)

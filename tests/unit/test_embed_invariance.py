@@ -1,6 +1,7 @@
 """The same sequence gives the same bytes, whatever it is embedded with; and what embed promises."""
 
 import copy
+import itertools
 import logging
 
 import numpy as np
@@ -14,6 +15,7 @@ from virnucpro.errors import InputError
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.in_place import InPlaceDnabertS, InPlaceESM2
 from virnucpro.models.tokenizers import EsmTokenizer
+from virnucpro.sequences.no_vector import NOT_FINITE
 
 TOKENIZER = EsmTokenizer(esm2.ALPHABET)
 # 255 and more tokens: attention goes sequence by sequence; 1500: longer than the budget.
@@ -148,6 +150,48 @@ def test_a_vector_that_is_not_finite_in_float32_is_an_error_naming_the_sequence(
     tiny.embed_tokens.weight.data[esm2.ALPHABET.index("W")] = float("nan")
     with pytest.raises(InputError, match="sequence c_chunk_1R2: its vector is not finite"):
         embed(tiny, TOKENIZER, ["MKV", "MW"], 64, names=["c_chunk_1F1", "c_chunk_1R2"])
+
+
+def poisoned(tiny):
+    """Return a model for which every sequence with W overflows in float32."""
+    tiny.embed_tokens.weight.data[esm2.ALPHABET.index("W")] = 3e38
+    return tiny
+
+
+@pytest.mark.parametrize("is_half", [False, True])
+def test_a_sequence_without_a_vector_can_be_left_out(tiny, is_half):
+    expected = embed(tiny, TOKENIZER, ["MKV", "MA"], 64)
+    wide = poisoned(tiny)
+    model = copy.deepcopy(wide).half() if is_half else wide
+    if is_half:
+        expected = embed(model, TOKENIZER, ["MKV", "MA"], 64, exact=lambda: wide)
+    names = ["MKV", "MW", "MA", "MW"]
+    result = embed(model, TOKENIZER, names, 64, exact=lambda: wide, strict=False)
+    assert result.no_vector.tolist() == [0, NOT_FINITE, 0]
+    assert not result.recomputed.any()
+    assert np.isnan(result.vectors[[1, 3]]).all()
+    assert result.vectors[[0, 2]].tobytes() == expected.vectors.tobytes()
+
+
+@pytest.mark.parametrize(
+    "num_bad, num_good, is_damaged",
+    [(9, 100, False), (10, 100, True), (10, 990, False), (11, 989, True), (1, 0, True)],
+)
+def test_many_vectors_that_are_not_finite_are_a_fault_of_the_model(
+    tiny, num_bad, num_good, is_damaged
+):
+    model = poisoned(tiny)
+    bad = ["W" * n for n in range(1, num_bad + 1)] * 50  # repeated ones are one fault
+    good = [
+        "".join(letters)
+        for letters in itertools.islice(itertools.product("MKVLA", repeat=5), num_good)
+    ]
+    if is_damaged:
+        with pytest.raises(InputError, match=f"{num_bad} such sequences of {num_bad + num_good}"):
+            embed(model, TOKENIZER, bad + good, 512, strict=False)
+    else:
+        result = embed(model, TOKENIZER, bad + good, 512, strict=False)
+        assert np.count_nonzero(result.no_vector) == num_bad
 
 
 def test_out_of_gpu_memory_says_so(tiny, monkeypatch):

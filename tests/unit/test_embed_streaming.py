@@ -78,7 +78,7 @@ def test_duplicates_share_a_row(model):
     assert result.vectors.tobytes() == result.distinct[[0, 1, 0, 0, 1, 2]].tobytes()
     assert np.isnan(result.gpu_busy)
     nothing = np.zeros(0, np.int64)
-    assert Embeddings(result.distinct, nothing, nothing, nothing, 0.0).vectors.shape == (0, 32)
+    assert Embeddings(result.distinct, *[nothing] * 4, 0.0).vectors.shape == (0, 32)
 
 
 class Failing:

@@ -7,15 +7,17 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from virnucpro.embeddings.store import EmbeddingsWriter, read_embeddings
+from virnucpro.embeddings.store import EmbeddingsWriter, read_embeddings, read_no_vector
 from virnucpro.engine import batches, embed, embed_task
 from virnucpro.files import file_sha256
 from virnucpro.models import dnabert_s, esm2
 from virnucpro.models.component import write_component
 from virnucpro.models.in_place import InPlaceESM2
+from virnucpro.sequences.no_vector import NOT_FINITE, TOO_LONG_FOR_GPU
 
 ROOT = Path(__file__).parents[2]
 TOKENIZER = ROOT / "models/compact-500/tokenizer.json"
@@ -179,18 +181,78 @@ def test_a_failing_writer_fails_the_task(folder, monkeypatch):
 
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_a_sequence_too_long_for_the_card_is_named(
-    folder, small_memory, capsys, monkeypatch, is_shared
+    folder, small_memory, capsys, caplog, monkeypatch, is_shared
 ):
-    """The user must change it, unless another program holds the memory."""
+    """It is left out, unless another program holds the memory."""
     (folder / "c.frames.faa").write_text(f">short\nMKV\n>long\n{'M' * 5000}\n>{'n' * 9}\nMA\n")
     small_memory(4096)
     monkeypatch.setattr(embed, "is_shared", lambda _: is_shared)
     argv = [*arguments("esm2", "c.frames.faa"), "--token-budget", "2048"]
-    assert run_esm2(argv) == (75 if is_shared else 2)
+    assert run_esm2(argv) == (75 if is_shared else 0)
     error = capsys.readouterr().err
-    assert "sequence long, 5002 tokens: GPU memory ran out at 5120 tokens a batch" in error
+    words = "sequence long, 5002 tokens: GPU memory ran out at 5120 tokens a batch"
+    assert words in error + caplog.text
     assert ("Another program may hold it: try again" in error) == is_shared
-    assert ("take a GPU with more memory or --device cpu, or omit it" in error) != is_shared
+    if is_shared:
+        assert not (folder / "c.esm2.h5").exists()
+        return
+    ids, vectors, provenance = read_embeddings(folder / "c.esm2.h5")
+    assert read_no_vector(folder / "c.esm2.h5").tolist() == [0, TOO_LONG_FOR_GPU, 0]
+    assert np.isfinite(vectors).all(axis=1).tolist() == [True, False, True]
+    assert provenance.numerics["token_budget"] == 1024  # smaller batches were tried
+
+
+def test_a_sequence_that_fits_alone_has_its_vector(folder, monkeypatch, caplog):
+    """Memory that earlier batches still hold is free when it is tried again."""
+    (folder / "c.frames.faa").write_text(f">short\nMKV\n>long\n{'M' * 1500}\n")
+    argv = [*arguments("esm2", "c.frames.faa"), "--token-budget", "1024"]
+    assert run_esm2(argv) == 0
+    expected = (folder / "c.esm2.h5").read_bytes()
+    forward, seen = InPlaceESM2.__call__, []
+
+    def compute(self, ids, batch):
+        seen.append(len(ids))
+        if seen == [2048]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return forward(self, ids, batch)
+
+    monkeypatch.setattr(InPlaceESM2, "__call__", compute)
+    assert run_esm2(argv) == 0
+    assert seen.count(2048) == 2
+    assert (folder / "c.esm2.h5").read_bytes() == expected
+    assert "left out" not in caplog.text
+
+
+def poison(folder, letter="W", value=3e38):
+    """Make every sequence with this residue overflow, in float32 too."""
+    model = esm2.ESM2(esm2.Config(1, 16, 2))
+    model.embed_tokens.weight.data[esm2.ALPHABET.index(letter)] = value
+    write_component(folder / "esm2", model)
+
+
+def test_a_sequence_that_overflows_in_float32_is_left_out_of_its_pool(folder, caplog):
+    """Its row is marked in each file that has it; all other bytes are those without it."""
+    poison(folder)
+    sequences = {"a": ["MKV", "MKW", "ML"], "c": ["MA", "MKW"], "d": ["MG"]}
+    for name, texts in sequences.items():
+        lines = "".join(f">{name}{n}\n{text}\n" for n, text in enumerate(texts))
+        (folder / f"{name}.frames.faa").write_text(lines)
+    assert run_esm2(arguments("esm2", "d.frames.faa")) == 0
+    expected = (folder / "d.esm2.h5").read_bytes()
+    assert run_esm2(arguments("esm2", *(f"{name}.frames.faa" for name in sequences))) == 0
+    assert "sequence a1: its vector is not finite, in float32 either: left out" in caplog.text
+    assert (folder / "d.esm2.h5").read_bytes() == expected
+    for name, codes in {"a": [0, NOT_FINITE, 0], "c": [0, NOT_FINITE], "d": [0]}.items():
+        path = folder / f"{name}.esm2.h5"
+        assert read_no_vector(path).tolist() == codes
+        assert np.isnan(read_embeddings(path)[1]).all(axis=1).tolist() == [c > 0 for c in codes]
+
+
+def test_a_task_without_any_finite_vector_fails(folder, capsys):
+    poison(folder, "M", float("nan"))
+    assert run_esm2(arguments("esm2", "a.frames.faa")) == 2
+    assert "(2 such sequences of 2). It is empty, or the model set is" in capsys.readouterr().err
+    assert not (folder / "a.esm2.h5").exists()
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def small_blocks(monkeypatch, tmp_path):
 def embeddings():
     vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     recomputed = np.array([False, False, True, False, False, False])
-    return Embeddings(vectors, ROW_OF, np.arange(10, 16), recomputed, float("nan"))
+    no_vector = np.zeros(6, np.uint8)
+    return Embeddings(vectors, ROW_OF, np.arange(10, 16), recomputed, no_vector, float("nan"))
 
 
 def files():

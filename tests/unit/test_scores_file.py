@@ -37,6 +37,26 @@ def test_no_frames_give_the_header(tmp_path):
     assert path.read_text() == "frame_id\tp_other\tp_virus\n" and list(read_scores(path)) == []
 
 
+def test_a_frame_without_a_score_has_its_reason(tmp_path):
+    path = tmp_path / "s.scores.tsv"
+    scores = np.array([[0.5, 0.5], [np.nan, np.nan]], np.float32)
+    write_scores(path, ["a", "b"], scores, ["", "not_finite"])
+    assert path.read_text().splitlines()[1:] == ["a\t0.5\t0.5", "b\tnone\tnot_finite"]
+    assert list(read_scores(path)) == [
+        ScoreRow("a", "0.5", "0.5"), ScoreRow("b", "", "", "not_finite")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "cells", ["nan\tnan", "none\tnone", "none\t", "0.5\tnot_finite", "none\t0.5"]
+)
+def test_what_is_neither_a_score_nor_a_reason_is_refused(tmp_path, cells):
+    path = tmp_path / "s.scores.tsv"
+    path.write_text(f"frame_id\tp_other\tp_virus\na\t{cells}\n")
+    with pytest.raises(InputError, match="frame a: .* are not two probabilities"):
+        list(read_scores(path))
+
+
 def test_ids_and_scores_of_different_number_write_nothing(tmp_path):
     path = tmp_path / "s.scores.tsv"
     with pytest.raises(ValueError, match="shorter|longer"):

@@ -9,7 +9,7 @@ import pytest
 from embeddings_file import write_embeddings
 
 from virnucpro import files
-from virnucpro.embeddings.store import Provenance, read_embeddings, seal
+from virnucpro.embeddings.store import Provenance, read_embeddings, read_no_vector, seal
 from virnucpro.errors import DamagedFileError, InputError
 
 PROVENANCE = Provenance("esm2", "ab" * 32, "", "cd" * 32, {"torch": "2.11", "engine": 1}, 12, 0)
@@ -58,6 +58,19 @@ def test_a_truncated_file_is_reported(path):
         read_embeddings(path)
 
 
+def test_rows_without_a_vector_are_named_with_their_reason(path):
+    content = path.read_bytes()
+    provenance = read_embeddings(path)[2]
+    assert read_no_vector(path).tolist() == [0, 0]
+    write_embeddings(path, IDS, DATA, provenance, np.zeros(2, np.uint8))
+    assert path.read_bytes() == content  # only where there is one
+    data = DATA.copy()
+    data[1] = np.nan
+    write_embeddings(path, IDS, data, provenance, np.array([0, 2], np.uint8))
+    assert np.isnan(read_embeddings(path)[1]).all(axis=1).tolist() == [False, True]
+    assert read_no_vector(path).tolist() == [0, 2]
+
+
 def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_embeddings(tmp_path / "none.h5")
@@ -84,6 +97,23 @@ def _not_finite(file):
     file["embeddings"][0, 0] = np.nan
 
 
+def _other_row_not_finite(file):
+    file["embeddings"][0, 0] = np.nan
+    file["no_vector"] = np.array([0, 1], np.uint8)
+
+
+def _unknown_reason(file):
+    file["no_vector"] = np.array([0, 3], np.uint8)
+
+
+def _fewer_reasons(file):
+    file["no_vector"] = np.array([1], np.uint8)
+
+
+def _reasons_of_another_type(file):
+    file["no_vector"] = np.array([0.0, 1.0])
+
+
 def _other_type(file):
     del file["embeddings"]
     file["embeddings"] = DATA.astype(np.float64)
@@ -97,6 +127,10 @@ def _other_type(file):
         (_fewer_ids, "1 ids but 2 vectors"),
         (_same_ids, "an id occurs twice"),
         (_not_finite, "not finite"),
+        (_other_row_not_finite, "not finite"),
+        (_unknown_reason, "which frames have no vector"),
+        (_fewer_reasons, "which frames have no vector"),
+        (_reasons_of_another_type, "which frames have no vector"),
         (_other_type, "embeddings are float64"),
     ],
 )

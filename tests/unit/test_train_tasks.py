@@ -3,6 +3,7 @@
 import csv
 import json
 import runpy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from embeddings_file import write_embeddings
 
 from virnucpro.consensus.calibration_file import load_calibration
-from virnucpro.embeddings.store import Provenance
+from virnucpro.embeddings.store import Provenance, read_embeddings
 from virnucpro.errors import InputError
 from virnucpro.model_sets.description import read_model_set
 from virnucpro.scoring.classifier import load_classifier, save_classifier
@@ -124,6 +125,17 @@ def vectors(data):
 
 def examples(data, prepared, part):
     return read_examples(prepared / "chunks.tsv", vectors(data), part)
+
+
+def test_a_frame_without_a_vector_is_refused_with_its_name(data, prepared, tmp_path):
+    folder = shutil.copytree(data[0], tmp_path / "genomes")
+    path = folder / "viral5.00001.esm2.h5"
+    ids, features, provenance = read_embeddings(path)
+    features[3] = np.nan
+    write_embeddings(path, ids, features, provenance, (np.arange(len(ids)) == 3).astype(np.uint8))
+    with pytest.raises(InputError, match=f"frame {ids[3]}: its vector is not finite.*Omit its seq"):
+        for part in ("train", "val"):
+            read_examples(prepared / "chunks.tsv", replace(vectors(data), folder=folder), part)
 
 
 def train_into(out, data, prepared, **changes):

@@ -13,6 +13,7 @@ process SUMMARISE {
     output:
     // nine files, and a manifest with their sha256
     tuple val(meta), path("${meta.id}/{prediction_results.txt,prediction_results_highestscore.csv,sequences.tsv,contigs.tsv,chunks.tsv,regions.bed,regions.gff3,viral.fasta,provenance.json,manifest.json}", arity: '10'), path("${meta.id}.summary.tsv"), emit: results
+    tuple val(meta), path("${meta.id}.summarise_warnings.txt"), emit: warnings // beyond those of SPLIT
     path 'versions.yml', topic: versions
 
     script:
@@ -32,7 +33,7 @@ process SUMMARISE {
     printf 'Modified_ID\\tIs_Virus\\n' > ${meta.id}/prediction_results_highestscore.csv
     printf 'sequence_id\\tcall\\n' | tee ${meta.id}/sequences.tsv ${meta.id}/chunks.tsv > ${meta.id}/contigs.tsv
     printf '##gff-version 3\\n' > ${meta.id}/regions.gff3
-    touch ${meta.id}/regions.bed ${meta.id}/viral.fasta ${meta.id}/provenance.json versions.yml
+    touch ${meta.id}.summarise_warnings.txt ${meta.id}/regions.bed ${meta.id}/viral.fasta ${meta.id}/provenance.json versions.yml
     printf '{"format_version": 1, "files": {}}\\n' > ${meta.id}/manifest.json
     printf 'sample\\tsequences\\twarnings\\n${meta.id}\\t0\\t\\n' > ${meta.id}.summary.tsv
     """

@@ -17,7 +17,7 @@ from virnucpro.scoring.scores_file import ScoreRow
 from virnucpro.sequences.names import encode_cell
 from virnucpro.sequences.sample_chunks import Chunk
 from virnucpro.sequences.split_files import fasta_entry
-from virnucpro.sequences.translation import DROPPED_STATES
+from virnucpro.sequences.translation import DROPPED_STATES, FRAME_NAMES
 
 FRAMES_FILE, CONSENSUS_FILE = "prediction_results.txt", "prediction_results_highestscore.csv"
 CALLS = {True: "viral", False: "non-viral"}
@@ -69,9 +69,17 @@ class ResultTables:
         self._consensus.write(f"{chunk_id}\t{call.is_virus_uncalibrated}\n")
 
     def add_chunk(
-        self, chunk: Chunk, coordinates: tuple[int, int], call: ChunkCall | None, reason: str
+        self,
+        chunk: Chunk,
+        rows: list[ScoreRow],
+        coordinates: tuple[int, int],
+        call: ChunkCall | None,
+        reason: str,
     ) -> None:
-        """Add the row of a chunk, called or not; positions are those of the sequence, from 1."""
+        """Add the row of a chunk, called or not; positions are those of the sequence, from 1.
+
+        The letter of a frame without a score is a capital one.
+        """
         start, end = coordinates
         frame, partial_start, partial_end = chunk.partial_frame, "", ""
         if chunk.partial:
@@ -83,7 +91,7 @@ class ResultTables:
             p_virus = _number(call.verdict.p_virus) if call.verdict else ""
             cells = f"{_number(call.max_other)}\t{_number(call.max_virus)}\t{p_virus}"
         self._chunks.write(
-            f"{chunk.id}\t{start + 1}\t{end}\t{chunk.states}\t{frame}\t{partial_start}\t"
+            f"{chunk.id}\t{start + 1}\t{end}\t{_letters(chunk, rows)}\t{frame}\t{partial_start}\t"
             f"{partial_end}\t{cells}\t{word}\t{reason}\n"
         )
 
@@ -112,8 +120,8 @@ class ResultTables:
         viral = [coordinates[k] for k, chunk_call in calls.items() if chunk_call.is_virus]
         partial = [
             f"{chunk.partial_frame}:{offset + chunk.partial.start + 1}-{offset + chunk.partial.end}"
-            for chunk, (offset, _) in zip(chunks, coordinates, strict=True)
-            if chunk.partial
+            for k, (chunk, (offset, _)) in enumerate(zip(chunks, coordinates, strict=True))
+            if chunk.partial and k in calls
         ]
         p_virus, fdr = "", ""
         if call.verdict:
@@ -145,6 +153,17 @@ class ResultTables:
         sort_consensus(consensus)
         for name, file in self._files.items():
             Path(file.name).replace(self._out / name)
+
+
+def _letters(chunk: Chunk, rows: list[ScoreRow]) -> str:
+    """Return the letters of a chunk's frames."""
+    unscored = {row.frame_id for row in rows if row.reason}
+    if not unscored:
+        return chunk.states
+    return "".join(
+        state.upper() if chunk.id + frame in unscored else state
+        for frame, state in zip(FRAME_NAMES, chunk.states, strict=True)
+    )
 
 
 @functools.lru_cache(maxsize=4096)  # of a read, scores and call are the same few numbers

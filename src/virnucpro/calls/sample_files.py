@@ -38,7 +38,7 @@ class ScoredSequence(NamedTuple):
 
     Attributes:
         coordinates: of each chunk, 0-based half-open.
-        scores: for each chunk, of its embedded frames in their order; may be empty.
+        scores: for each chunk, of its frames to embed in their order; may be empty.
     """
 
     record: SplitRecord
@@ -49,7 +49,7 @@ class ScoredSequence(NamedTuple):
     @property
     def num_frames(self) -> int:
         """Number of scored frames."""
-        return sum(map(len, self.scores))
+        return sum(not row.reason for rows in self.scores for row in rows)
 
 
 def read_sample(files: SampleFiles, chunk_bp: int) -> Iterator[ScoredSequence]:

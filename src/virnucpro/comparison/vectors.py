@@ -8,7 +8,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from virnucpro.embeddings.store import NO_VECTOR
 from virnucpro.errors import InputError
+from virnucpro.sequences.no_vector import HAS_VECTOR
 
 ENCODERS = ("dnabert_s", "esm2")
 
@@ -105,10 +107,15 @@ def _vectors(file: Path) -> NDArray[np.float64]:
 
 
 def _dataset(file: Path, name: str) -> NDArray[np.generic]:
-    """Read one dataset; attributes do not matter, so that files of any version can be compared."""
+    """Read one dataset, of the frames that have a vector.
+
+    Attributes do not matter, so that files of any version can be compared.
+    """
     try:
         with h5py.File(file, "r") as stream:
             data: NDArray[np.generic] = stream[name][()]
+            if NO_VECTOR in stream:
+                data = data[stream[NO_VECTOR][()] == HAS_VECTOR]
     except (OSError, KeyError) as error:
         raise InputError(f"{file}: is not an embeddings file ({error}).") from error
     return data

@@ -2,6 +2,8 @@
 
 embeddings   float32 [n, d]
 ids          fixed-width bytes [n], UTF-8, in the order of the frame file
+no_vector    uint8 [n], why a row has no vector (sequences/no_vector.py) and is NaN; 0: it has one.
+             Only in a file with such a row
 attributes   one for each field of Provenance; `numerics` is JSON with sorted keys
 
 Its last 32 bytes, behind what HDF5 reads, are the sha256 of all before them.
@@ -16,10 +18,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from virnucpro.checksums import damaged
 from virnucpro.files import file_blocks, file_sha256
+from virnucpro.sequences.no_vector import HAS_VECTOR, NO_VECTOR_REASONS
 
+NO_VECTOR = "no_vector"
 SEAL_BYTES = 32
 
 
@@ -73,8 +78,14 @@ class EmbeddingsWriter:
         if len(vectors):  # HDF5 refuses to select nothing
             self._vectors[first_row : first_row + len(vectors)] = vectors
 
-    def finish(self, provenance: Provenance) -> None:
-        """Add the provenance and the checksum, and give the file its name."""
+    def finish(self, provenance: Provenance, no_vector: NDArray[np.uint8] | None = None) -> None:
+        """Add the provenance and the checksum, and give the file its name.
+
+        Args:
+            no_vector: uint8 [n], why a row has no vector; default: all have one.
+        """
+        if no_vector is not None and no_vector.any():
+            self._file.create_dataset(NO_VECTOR, data=no_vector, track_times=False)
         for field in fields(Provenance):
             value = getattr(provenance, field.name)
             if field.name == "numerics":
@@ -118,6 +129,8 @@ def _check_seal(path: Path) -> None:
 def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
     """Return ids, float32 [n, d] and the provenance of a file.
 
+    Rows without a vector are NaN; read_no_vector says why.
+
     Raises: DamagedFileError when the file is damaged, of another kind, or its parts do not fit
         together.
     """
@@ -126,6 +139,9 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
         with h5py.File(path, "r") as file:
             embeddings = file["embeddings"][()]
             raw_ids = file["ids"][()]
+            no_vector = (
+                file[NO_VECTOR][()] if NO_VECTOR in file else np.zeros(len(raw_ids), np.uint8)
+            )
             values = {field.name: file.attrs[field.name] for field in fields(Provenance)}
         values["numerics"] = json.loads(values["numerics"])
         values |= {name: int(values[name]) for name in ("num_tokens", "num_recomputed")}
@@ -143,6 +159,23 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, Provenance]:
         raise damaged(path, f"{len(ids)} ids but {len(embeddings)} vectors")
     if len(set(ids)) != len(ids):
         raise damaged(path, "an id occurs twice")
-    if not np.isfinite(embeddings).all():
+    if (no_vector.dtype, no_vector.shape) != (np.uint8, (len(ids),)) or (
+        no_vector >= len(NO_VECTOR_REASONS)
+    ).any():
+        raise damaged(path, "does not say in a known way which frames have no vector")
+    if not np.isfinite(embeddings[no_vector == HAS_VECTOR]).all():
         raise damaged(path, "contains values that are not finite")
     return ids, embeddings, provenance
+
+
+def read_no_vector(path: Path) -> NDArray[np.uint8]:
+    """Return uint8 [n], why a row has no vector, of a file that read_embeddings has accepted."""
+    with h5py.File(path, "r") as file:
+        return _no_vector(file)
+
+
+def _no_vector(file: h5py.File) -> NDArray[np.uint8]:
+    if NO_VECTOR not in file:
+        return np.zeros(len(file["ids"]), np.uint8)
+    no_vector: NDArray[np.uint8] = file[NO_VECTOR][()]
+    return no_vector

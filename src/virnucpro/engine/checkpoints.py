@@ -30,12 +30,15 @@ from safetensors.numpy import save_file
 from virnucpro.embeddings.store import Provenance
 from virnucpro.engine.embed import Embeddings
 
-FORMAT = "virnucpro checkpoint 1"
+FORMAT = "virnucpro checkpoint 2"
 INTERVAL_S = 60.0  # what a killed task computes again, at most
 INTERVAL_VARIABLE = "VIRNUCPRO_CHECKPOINT_S"  # another interval, for tests and measurements
 PART_NAME = re.compile(r"[0-9a-f]{32}\.safetensors|\.[0-9a-f]{32}\.tmp")
 PART_BYTES = 1 << 27  # vectors of a part, which are in memory a second time while it is written
-DTYPES = {"vectors": "float32", "rows": "int64", "num_tokens": "int64", "recomputed": "bool"}
+DTYPES = {
+    "vectors": "float32", "rows": "int64", "num_tokens": "int64", "recomputed": "bool",
+    "no_vector": "uint8",
+}  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +60,14 @@ class Part:
         rows: int64 [k], their rows among the distinct sequences.
         num_tokens: int64 [k].
         recomputed: bool [k], sequences that overflowed and were computed in float32.
+        no_vector: uint8 [k], why a sequence has no vector (sequences/no_vector.py).
     """
 
     vectors: np.ndarray
     rows: np.ndarray
     num_tokens: np.ndarray
     recomputed: np.ndarray
+    no_vector: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays by name."""
@@ -184,6 +189,7 @@ class Checkpoint:
             embeddings.distinct[part.rows] = part.vectors
             embeddings.distinct_num_tokens[part.rows] = part.num_tokens
             embeddings.recomputed[part.rows] = part.recomputed
+            embeddings.no_vector[part.rows] = part.no_vector
             is_final[part.rows] = True
             num_parts += 1
         self._is_saved = is_final.copy()
@@ -247,6 +253,7 @@ class Checkpoint:
             rows,
             embeddings.distinct_num_tokens[rows],
             embeddings.recomputed[rows],
+            embeddings.no_vector[rows],
         )
         write_part(folder, self._identity, part)
         self._is_saved[rows] = True

@@ -25,6 +25,7 @@ from virnucpro.engine.stopping import STOP
 from virnucpro.errors import InputError
 from virnucpro.models import options
 from virnucpro.sequences.frames_file import read_frames
+from virnucpro.sequences.no_vector import HAS_VECTOR
 
 # What the vectors depend on, for their provenance: the packages of EMBED_* in library.nf.
 LIBRARY = ("embeddings", "engine", "kernels", "models", "sequences")
@@ -159,7 +160,9 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace, checkpoints: list[Che
         attempts.append(Outputs(outputs, provenance, checkpoint))
         return attempts[-1]
 
-    result, engine = embed_within_memory(engine, tokenizer, sequences, names, args.threads, write)
+    result, engine = embed_within_memory(
+        engine, tokenizer, sequences, names, args.threads, write, strict=False
+    )
     stages = {
         "read_and_load_s": round(loaded - start, 3),
         "embed_s": round(time.perf_counter() - loaded, 3),
@@ -170,6 +173,7 @@ def embed_files(kind: EmbedTask, args: argparse.Namespace, checkpoints: list[Che
         "restored": checkpoints[-1].num_restored,  # of the distinct ones
         "tokens": int(result.distinct_num_tokens.sum()),
         "recomputed": int(result.recomputed.sum()),
+        "no_vector": int((result.no_vector != HAS_VECTOR).sum()),
         "parts": checkpoints[-1].num_parts,
         "parts_s": round(checkpoints[-1].write_s, 3),  # of the writer, while embedding
     }

@@ -153,7 +153,7 @@ class Outputs:
                 num_recomputed=int(embeddings.recomputed[rows].sum()),
                 frames_sha256=block.output.frames_sha256,
             )
-            self._file.finish(provenance)
+            self._file.finish(provenance, embeddings.no_vector[rows])
             self._file = None
         self.write_s += time.perf_counter() - start
         self._is_broken = False

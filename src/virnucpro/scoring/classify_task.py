@@ -13,6 +13,7 @@ from virnucpro.scoring.composition_features import COMPOSITION_WIDTH, compositio
 from virnucpro.scoring.joined_embeddings import EmbeddingsFile, join_embeddings
 from virnucpro.scoring.scores_file import write_scores
 from virnucpro.sequences.frames_file import read_frames
+from virnucpro.sequences.no_vector import HAS_VECTOR, NO_VECTOR_REASONS
 
 
 def classify_shard(
@@ -24,8 +25,12 @@ def classify_shard(
     classifier_sha256: str | None,
     out: Path,
     checksums: Checksums = UNCHECKED,
+    *,
+    strict: bool = False,
 ) -> int:
     """Write the score table of a shard, in the order of its frame file; return the frame count.
+
+    A frame without a vector has the reason in the table instead of scores.
 
     Args:
         frames: its protein frames; dna_frames: its DNA frames, for composition features.
@@ -33,12 +38,17 @@ def classify_shard(
         classifier: component file; classifier_sha256: that it must have; None: any.
         out: the table.
         checksums: of the frame files.
+        strict: refuse a frame without a vector.
     Raises: InputError as join_embeddings, and when the widths do not fit the classifier.
     """
     checksums.checked(frames)
     dna = replace(dna, frames_sha256=checksums.expected(dna_frames.name))
     protein = replace(protein, frames_sha256=checksums.expected(frames.name))
-    ids, dna_rows, protein_rows = join_embeddings(frames, dna, protein)
+    joined = join_embeddings(frames, dna, protein)
+    if strict:
+        joined.refuse_missing("Omit its sequence, or run without --strict, which leaves it out.")
+    has_vector = joined.no_vector == HAS_VECTOR
+    dna_rows, protein_rows = joined.dna[has_vector], joined.protein[has_vector]
     model = load_classifier(classifier, classifier_sha256)
     composition_width = COMPOSITION_WIDTH if model.takes_composition else 0
     width = dna_rows.shape[1] + protein_rows.shape[1] + composition_width
@@ -51,9 +61,11 @@ def classify_shard(
         )
     composition = None
     if model.takes_composition:
-        composition = _composition(frames, checksums.checked(dna_frames))
-    write_scores(out, ids, model.scores(dna_rows, protein_rows, composition))
-    return len(ids)
+        composition = _composition(frames, checksums.checked(dna_frames))[has_vector]
+    scores = np.full((len(joined.ids), 2), np.nan, np.float32)
+    scores[has_vector] = model.scores(dna_rows, protein_rows, composition)
+    write_scores(out, joined.ids, scores, [NO_VECTOR_REASONS[n] for n in joined.no_vector])
+    return len(joined.ids)
 
 
 def _composition(frames: Path, dna_frames: Path) -> NDArray[np.float32]:

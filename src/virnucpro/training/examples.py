@@ -63,7 +63,8 @@ def read_labelled_shards(
         table: of the chunks (chunk_table.py).
         vectors: at least those of the shards with a frame on these sides.
         parts: any of "train", "val", "test".
-    Raises: InputError for a shard without its vectors, or whose frames are not those of its chunks.
+    Raises: InputError for a shard without its vectors, or whose frames are not those of its chunks;
+        for a frame without a vector, also one of another side.
     """
     checksums = vectors.checksums
     for shard, shard_rows in groupby(read_chunk_table(table), lambda row: row.shard):
@@ -80,7 +81,7 @@ def read_labelled_shards(
         protein = vectors.folder / f"{shard}.esm2.h5"
         if missing := [path.name for path in (frames, dna, protein) if not path.exists()]:
             raise InputError(f"shard {shard}: {', '.join(missing)} is missing. Resume the run.")
-        frame_ids, dna_rows, protein_rows = join_embeddings(
+        joined = join_embeddings(
             checksums.checked(frames),
             EmbeddingsFile(
                 dna,
@@ -90,13 +91,14 @@ def read_labelled_shards(
             ),
             EmbeddingsFile(protein, vectors.esm2_sha256, None, checksums.expected(frames.name)),
         )
-        if frame_ids != ids:
+        joined.refuse_missing("Omit its sequence from the genomes.")
+        if joined.ids != ids:
             raise InputError(
-                f"shard {shard}: {frames.name} has {len(frame_ids)} frames, its chunks have "
+                f"shard {shard}: {frames.name} has {len(joined.ids)} frames, its chunks have "
                 f"{len(ids)}, or different ones. Run the shard again."
             )
         keep = np.repeat([row.part in parts for row in rows], [len(row.frames) for row in rows])
-        yield part_rows, dna_rows[keep], protein_rows[keep]
+        yield part_rows, joined.dna[keep], joined.protein[keep]
 
 
 def read_examples(

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro.calls.manifest import MANIFEST_FILE, read_manifest
+from virnucpro.calls.summarise_task import SUMMARY_COLUMNS
 from virnucpro.errors import InputError
 from virnucpro.files import file_sha256
-from virnucpro.verification.sample_tables import SampleTables
+from virnucpro.verification.sample_tables import UNSCORED, SampleTables
 
 TABLES = {
     "prediction_results.txt", "prediction_results_highestscore.csv", "sequences.tsv",
     "contigs.tsv", "chunks.tsv", "regions.bed", "regions.gff3", "viral.fasta", "provenance.json",
 }  # fmt: skip
-COUNT_COLUMNS = (
-    "sequences", "viral", "non-viral", "empty", "too_short", "no_codon", "no_open_frame",
-    "chunks", "chunks_viral", "chunks_nonviral", "chunks_partial", "frames",
-)  # fmt: skip
 ENCODERS = ("dnabert_s", "esm2")
 
 
@@ -81,15 +78,16 @@ def content_faults(
     except (InputError, UnicodeDecodeError) as error:
         yield str(error)
         return
-    for column in COUNT_COLUMNS:
+    for column in SUMMARY_COLUMNS:
         written, counted = summary.get(column), counts.get(column, 0)
         if written != str(counted):
             yield f"summary.tsv has {column} {written or 'empty'}, the tables {counted}"
-    yield from _embedding_faults(folder / "embeddings", counts.get("frames", 0))
+    num_frames = counts.get("frames", 0) + counts.get(UNSCORED, 0)
+    yield from _embedding_faults(folder / "embeddings", num_frames)
 
 
 def _embedding_faults(folder: Path, num_frames: int) -> Iterator[str]:
-    """Yield encoders whose files together do not have a vector for each frame."""
+    """Yield encoders whose files together do not have a row for each frame."""
     if not folder.is_dir():
         return
     import h5py

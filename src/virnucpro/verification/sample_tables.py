@@ -24,6 +24,7 @@ from virnucpro.consensus.calibrator import Verdict
 from virnucpro.consensus.consensus import ChunkCall, FrameScore, is_virus_frame
 from virnucpro.errors import InputError
 from virnucpro.sequences.chunking import chunk_coordinates, chunk_id
+from virnucpro.sequences.no_vector import NO_VECTOR_REASONS
 from virnucpro.sequences.sample_chunks import embedded_frames
 from virnucpro.sequences.split_files import read_chunks, read_rows
 from virnucpro.sequences.translation import DROPPED_STATES, FRAME_NAMES
@@ -33,6 +34,7 @@ FRAME_COLUMNS = ("Sequence_ID", "Prediction", "score1", "score2")
 CONSENSUS_COLUMNS = ("Modified_ID", "Is_Virus")
 LABELS = {True: "virus", False: "others"}
 NO_CALL = "none"
+UNSCORED = "frames without a score"  # a count which summary.tsv does not have
 DIGEST_BYTES = 16
 
 
@@ -80,7 +82,7 @@ class SampleTables:
         self._counts: Counter[str] = Counter()
 
     def count(self) -> dict[str, int]:
-        """Return the counts of the sample, by the columns of its summary.
+        """Return the counts of the sample, by the columns of its summary, and of UNSCORED frames.
 
         Raises: InputError with file and record where the tables do not fit together.
         """
@@ -123,13 +125,14 @@ class SampleTables:
             num_frames += frames
             if call:
                 calls[k] = call
-        dropped = sum(chunk["frames"].count(state) for chunk in chunks for state in DROPPED_STATES)
+        letters = "".join(chunk["frames"] for chunk in chunks)
+        dropped = sum(letters.lower().count(state) for state in DROPPED_STATES)
         for column, number in (
             ("chunks_called", len(calls)), ("frames", num_frames),
             ("frames_with_dropped_codons", dropped),
         ):  # fmt: skip
             _expect("sequences.tsv", f"{column} of {name}", sequence[column], str(number))
-        partial = sum(bool(chunk["partial_frame"]) for chunk in chunks)
+        partial = sum(bool(chunks[k]["partial_frame"]) for k in calls)
         viral = [coordinates[k] for k, call in calls.items() if call.is_virus]
         if calls:
             spans = ",".join(f"{start + 1}-{end}" for start, end in viral)
@@ -143,6 +146,7 @@ class SampleTables:
             "sequences": 1, sequence["reason"] or sequence["call"]: 1, "chunks": num_chunks,
             "chunks_viral": len(viral), "chunks_nonviral": len(calls) - len(viral),
             "chunks_partial": partial, "frames": num_frames,
+            UNSCORED: sum(letter.isupper() for letter in letters),
         })  # fmt: skip
 
     def _check_chunk(self, chunk: Row, span: tuple[int, int]) -> tuple[ChunkCall | None, int]:
@@ -155,6 +159,10 @@ class SampleTables:
         rows = list(islice(self._frames, len(expected)))
         ids = [row["Sequence_ID"] for row in rows]
         _expect(FRAMES_FILE, f"frames of {name}", ", ".join(ids), ", ".join(expected))
+        if not rows:
+            has_unscored = any(letter.isupper() for letter in states)
+            is_unscored = chunk["reason"] in NO_VECTOR_REASONS[1:]
+            _expect("chunks.tsv", f"{name} has frames without a score", has_unscored, is_unscored)
         has_call = chunk["call"] in CALLS.values()
         _expect("chunks.tsv", f"call of {name}", has_call or chunk["call"], bool(rows) or NO_CALL)
         _expect("chunks.tsv", f"{name} has a reason", bool(chunk["reason"]), not rows)

@@ -94,7 +94,7 @@ def unusedParameters(chosen, command_line) {
 // Returns the names of the parameters that the chosen workflow does not use.
 def parametersOfOther(chosen) {
     def rules = schemaParameters()
-    return chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch', 'interleaved', 'min_length', 'max_length'] : rules.findAll { _name, rule -> rule.group == rules.set_name.group }.keySet() as List
+    return chosen == 'train' ? ['viral_prior', 'allow_chunk_length_mismatch', 'interleaved', 'min_length', 'max_length', 'strict'] : rules.findAll { _name, rule -> rule.group == rules.set_name.group }.keySet() as List
 }
 
 // Returns a line about the institution's configuration in use, or why it is not read; null without one.

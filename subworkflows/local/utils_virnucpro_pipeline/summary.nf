@@ -9,7 +9,7 @@ def startLine(samples, set, values, version) {
         : "virnucpro-nf ${version}: ${counted(samples, 'sample')}, ${about}, scores ${set.calibration ? '' : 'not '}calibrated"
 }
 
-// Says what SPLIT found odd about a sample, cached or not.
+// Says what SPLIT or SUMMARISE found odd about a sample, cached or not.
 def sayWarnings(sample, file) {
     def lines = file.readLines('UTF-8')
     if (lines) {
@@ -46,7 +46,7 @@ def sheetColumns(samples, ours) {
 def summaryColumns() {
     return [
         'sample', 'sequences', 'viral', 'non-viral', 'empty', 'too_short', 'no_codon', 'no_open_frame',
-        'shorter_than_min_length', 'longer_than_max_length', 'chunks', 'chunks_viral', 'chunks_nonviral', 'chunks_partial', 'frames', 'warnings',
+        'shorter_than_min_length', 'longer_than_max_length', 'not_finite', 'too_long_for_gpu', 'chunks', 'chunks_viral', 'chunks_nonviral', 'chunks_partial', 'frames', 'warnings',
     ]
 }
 

@@ -62,8 +62,9 @@ def test_the_executable_writes_the_folder_and_a_row(
     assert written and re.findall(r"'(\S+)'", written[0]) == list(row)  # before any is done
     assert list(row) == [
         "sample", "sequences", "viral", "non-viral", "empty", "too_short", "no_codon",
-        "no_open_frame", "shorter_than_min_length", "longer_than_max_length", "chunks",
-        "chunks_viral", "chunks_nonviral", "chunks_partial", "frames", "warnings",
+        "no_open_frame", "shorter_than_min_length", "longer_than_max_length",
+        "not_finite", "too_long_for_gpu", "chunks", "chunks_viral", "chunks_nonviral",
+        "chunks_partial", "frames", "warnings",
     ]  # fmt: skip
     assert row.pop("sample") == "s" and row.pop("warnings") == ""
     numbers = {column: int(text) for column, text in row.items()}

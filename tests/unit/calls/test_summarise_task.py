@@ -19,6 +19,7 @@ from virnucpro.calls.sample_files import SampleFiles
 from virnucpro.calls.summarise_task import REASONS, summarise_sample
 from virnucpro.consensus.calibrator import Calibrator
 from virnucpro.sequences.length_range import LENGTH_REASONS, LengthRange
+from virnucpro.sequences.no_vector import NO_VECTOR_REASONS
 
 OF_THE_ORIGINAL = ("prediction_results.txt", "prediction_results_highestscore.csv")
 
@@ -39,7 +40,8 @@ def test_every_record_has_a_row_and_the_counts_add_up(files, out):
         assert counts[verdict] == sum(row["call"] == verdict for row in sequences) > 0
     for reason in REASONS:
         num_rows = sum(row["reason"] == reason for row in sequences)
-        assert counts.get(reason, 0) == num_rows == (reason not in LENGTH_REASONS)
+        is_here = reason not in (*LENGTH_REASONS, *NO_VECTOR_REASONS)
+        assert counts.get(reason, 0) == num_rows == is_here
     frames = rows(out / "prediction_results.txt")
     consensus = rows(out / "prediction_results_highestscore.csv")
     assert counts["frames"] == len(frames) == sum(int(row["frames"]) for row in sequences)

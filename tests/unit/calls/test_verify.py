@@ -10,10 +10,9 @@ import pytest
 from samples import CALIBRATION, CHUNK_BP, RECORDS, make_sample
 
 from virnucpro.calls.manifest import write_manifest
-from virnucpro.calls.summarise_task import summarise_sample
+from virnucpro.calls.summarise_task import SUMMARY_COLUMNS, summarise_sample
 from virnucpro.cli.main import main
 from virnucpro.consensus.calibrator import Calibrator
-from virnucpro.verification.sample_folder import COUNT_COLUMNS
 
 MODELS = {"model_set": "x", "model_set_digest": "0" * 64, "chunk_bp": CHUNK_BP, "rna": False}
 
@@ -25,14 +24,14 @@ def write_sample(outdir: Path, files, calibrator: Calibrator | None = None) -> s
     counts = summarise_sample(files, CHUNK_BP, folder, calibrator)
     (folder / "provenance.json").write_text(json.dumps({**MODELS, "sample": "s"}))
     write_manifest(folder)
-    numbers = [str(counts.get(column, 0)) for column in COUNT_COLUMNS]
+    numbers = [str(counts.get(column, 0)) for column in SUMMARY_COLUMNS]
     return "\t".join(["s", *numbers, "x", "0" * 64, "done", "", "note"])
 
 
 def write_run(outdir: Path, rows: list[str]) -> Path:
     """Write what is of the run."""
     columns = ["model_set", "model_set_digest", "status", "reason", "note"]
-    header = "\t".join(["sample", *COUNT_COLUMNS, *columns])
+    header = "\t".join(["sample", *SUMMARY_COLUMNS, *columns])
     (outdir / "summary.tsv").write_text("\n".join([header, *rows]) + "\n")
     (outdir / "pipeline_info").mkdir()
     (outdir / "pipeline_info/model_set.json").write_text(json.dumps({**MODELS, "folder": "/x"}))
