@@ -23,7 +23,7 @@ def calls(run):
     return {
         name: content
         for name, content in run.result_files().items()
-        if not name.endswith(("provenance.json", "summary.tsv"))
+        if not name.endswith(("provenance.json", "manifest.json", "summary.tsv"))
     }
 
 

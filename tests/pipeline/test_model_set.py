@@ -90,7 +90,7 @@ def test_a_set_in_a_store_runs_and_every_output_names_it(
     assert note == {
         "model_set": "it's a set", "model_set_digest": digest, "components": sums,
         "chunk_bp": 500, "rna": False, "frame_rule": "open", "sample": "reads_1",
-        "pipeline_version": "0.1.0",
+        "pipeline_version": "0.1.0", "warnings": [],
     }  # fmt: skip
     of_run = json.loads((run.outdir / "pipeline_info" / "model_set.json").read_text())
     assert of_run["model_set_digest"] == digest

@@ -28,11 +28,14 @@ def summaryTable(samples, model, tables, outcomes) {
     return [counts, models, sheetColumns(samples, header + own_columns)].transpose().collect { parts -> parts.flatten().join('\t') }.join('\n') + '\n'
 }
 
-// Returns the counts of the samples that are done, for the screen: without the warnings, which have been said.
+// Returns the counts of the samples that are done, for the screen: without reasons that no sequence has, and
+// without the warnings, which have been said.
 def summaryText(samples, tables) {
     def done = samples.findAll { s -> tables[s.id] }
     def rows = [tables[done[0].id][0].split('\t') as List] + done.collect { s -> tables[s.id][1].split('\t', -1) as List }
-    def counts = rows.collect { row -> row[0..<rows[0].indexOf('warnings')] } // its last column
+    def reasons = (rows[0].indexOf('empty')..<rows[0].indexOf('chunks')).findAll { i -> rows.drop(1).every { row -> row[i] == '0' } }
+    def shown = (0..<rows[0].indexOf('warnings')).findAll { i -> !(i in reasons) } // its last column
+    def counts = rows.collect { row -> row[shown] }
     return aligned([counts, sheetColumns(done, rows[0])].transpose().collect { parts -> parts.flatten() })
 }
 
