@@ -75,7 +75,7 @@ workflow {
         .first() // the run, once its outdir is ready for results
 
     EMBEDDING(samples, model_set, params.rna, params.subMap(['min_length', 'max_length']), params.shard_tokens, params.dnabert_s_shards)
-    EMBEDDING.out.sample_tables.subscribe { meta, _records, _shards, warnings -> sayWarnings(meta.id, warnings) }
+    EMBEDDING.out.sample_tables.subscribe { meta, _records, _shards, warnings, _checksums -> sayWarnings(meta.id, warnings) }
     if (training) {
         TRAIN(
             EMBEDDING.out.sample_tables,

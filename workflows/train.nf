@@ -24,7 +24,7 @@ workflow TRAIN {
 
     // sorted, so that -resume finds the task again
     chunk_files_ch = sample_tables
-        .map { meta, records, shards, _warnings -> [meta, records, shards] }
+        .map { meta, records, shards, _warnings, checksums -> [meta, records, shards, checksums] }
         .mix(chunks, chunk_tables)
         .flatMap { row -> row.drop(1) }
         .toSortedList { a, b -> a.name <=> b.name }
