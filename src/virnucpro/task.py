@@ -30,8 +30,8 @@ DISK_FULL = {errno.ENOSPC: "No space left", errno.EDQUOT: "No space left by the 
 # frames of the error hold them, and so does this, until end_process.
 UNRELEASED: list[BaseException] = []
 SORT_KILLED = (-9, EXIT_MEMORY)  # itself, or within a pipe
-# What torch says when the CPU's memory runs out, in a RuntimeError
-NO_CPU_MEMORY = ("DefaultCPUAllocator", "can't allocate memory")
+# What torch says when the CPU's memory runs out, in a RuntimeError, and Python
+NO_CPU_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "can't start new thread")
 
 
 def library_digest(packages: Sequence[str]) -> str:

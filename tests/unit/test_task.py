@@ -183,6 +183,7 @@ def test_an_executable_runs_by_its_name(tmp_path):
          "sort failed, probably for lack of space (see above), in "),
         (subprocess.CalledProcessError(-9, ["sort"]), 137, "not enough memory (sort was killed)."),
         (subprocess.CalledProcessError(137, ["bash"]), 137, "not enough memory (sort was killed)."),
+        (RuntimeError("can't start new thread"), 137, "not enough memory ("),
         (MemoryError(), 137, "not enough memory (MemoryError)."),
         (OSError(12, "Cannot allocate memory"), 137, "not enough memory ("),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8\nC++"), 137,
