@@ -14,7 +14,7 @@ SEED     ?= 1
 FUZZ_SECONDS ?= 600
 AUDIT    := build/audit
 
-.PHONY: help setup demo test lint fuzz audit images train-compact clean
+.PHONY: help setup demo test test-faults lint fuzz audit images train-compact clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -24,7 +24,10 @@ demo: setup ## run the pipeline on the demo data
 
 test: lint ## lint and all tests, including those of the pipeline
 	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/properties tests/gpu
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/pipeline
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m 'not slow' tests/pipeline
+
+test-faults: $(VENV)/dev.ok ## all faults of docs/reliability.md, some of them as root only, in half an hour
+	$(VENV)/bin/python -m pytest tests/pipeline/faults
 
 lint: $(VENV)/dev.ok ## style, types, Nextflow syntax, equal parameters in schema, config and help
 	ruff check

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Embed nucleotide frames with DNABERT-S: X.frames.fna to X.dnabert_s.h5 in this folder."""
 
-import sys
-
 from virnucpro.engine.stopping import STOP
 
 if __name__ == "__main__":
     STOP.listen()  # before torch is imported, which takes seconds
 
 from virnucpro.engine.embed_task import DNABERT_S_TASK, run_embed  # noqa: E402
+from virnucpro.task import end_process  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,4 +16,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Embed protein frames with ESM-2: X.frames.faa to X.esm2.h5 in this folder."""
 
-import sys
-
 from virnucpro.engine.stopping import STOP
 
 if __name__ == "__main__":
     STOP.listen()  # before torch is imported, which takes seconds
 
 from virnucpro.engine.embed_task import ESM2_TASK, run_embed  # noqa: E402
+from virnucpro.task import end_process  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,4 +16,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

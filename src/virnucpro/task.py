@@ -1,9 +1,11 @@
 """What every pipeline task does besides its work: check its library, report errors and versions."""
 
 import argparse
+import contextlib
 import errno
 import hashlib
 import logging
+import os
 import platform
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from virnucpro.errors import DamagedFileError, InputError
 
@@ -21,9 +24,14 @@ EXIT_DISK = 74  # EX_IOERR of sysexits.h
 EXIT_LIBRARY = 78  # EX_CONFIG: the set-up's fault, not the input's
 EXIT_MEMORY = 137  # as when the kernel kills for memory: the pipeline tries again with more
 
-DISK_FULL = {errno.ENOSPC: "No space left", errno.EDQUOT: "The disk quota is used up"}
-# What torch says when the CPU's memory runs out, in a RuntimeError
-NO_CPU_MEMORY = ("DefaultCPUAllocator", "can't allocate memory")
+NO_SPACE = os.strerror(errno.ENOSPC)  # in messages of libraries whose errors have no number
+DISK_FULL = {errno.ENOSPC: "No space left", errno.EDQUOT: "No space left by the disk quota"}
+# HDF5 objects of a file that did not fit on the disk crash when they are released (status 139). The
+# frames of the error hold them, and so does this, until end_process.
+UNRELEASED: list[BaseException] = []
+SORT_KILLED = (-9, EXIT_MEMORY)  # itself, or within a pipe
+# What torch says when the CPU's memory runs out, in a RuntimeError, and Python
+NO_CPU_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "can't start new thread")
 
 
 def library_digest(packages: Sequence[str]) -> str:
@@ -111,24 +119,41 @@ def run_task(
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return EXIT_DAMAGE if isinstance(error, DamagedFileError) else status
-    except (OSError, MemoryError, RuntimeError, subprocess.CalledProcessError) as error:
+    except Exception as error:
         resource = _missing_resource(error)
         if resource is None:
             raise
+        UNRELEASED.append(error)
         status, message = resource
         print(f"{program}: error: {message}", file=sys.stderr)
         return status
     return 0
 
 
+def end_process(status: int) -> NoReturn:
+    """End with an exit status at once, without exit handlers, for tasks that write HDF5.
+
+    HDF5 crashes over a file that did not fit on the disk, and 139 is tried again.
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it, or its disk is full
+            stream.flush()
+    os._exit(status)
+
+
 def _missing_resource(error: BaseException) -> tuple[int, str] | None:
     """Return the exit status and the message for a full disk or a lack of memory; else None."""
     number = getattr(error, "errno", None)
-    is_sort = isinstance(error, subprocess.CalledProcessError) and error.returncode > 0
-    if number in DISK_FULL or is_sort:
+    sort_status = error.returncode if isinstance(error, subprocess.CalledProcessError) else 0
+    if sort_status in SORT_KILLED:
+        return EXIT_MEMORY, "not enough memory (sort was killed)."
+    if number not in DISK_FULL and NO_SPACE in str(error):
+        number = errno.ENOSPC
+    if number in DISK_FULL or sort_status > 0:
         folder = Path(getattr(error, "filename", None) or Path.cwd() / "file").parent
         free_mb = shutil.disk_usage(folder).free // 10**6
-        cause = "sort failed (see above)" if number is None else DISK_FULL[number]
+        cause = DISK_FULL.get(number or 0, "sort failed, probably for lack of space (see above),")
         return EXIT_DISK, (
             f"{cause} in {folder} ({free_mb} MB free). Make room, or put the work folder on "
             "another disk (-work-dir), and run again with -resume."

@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,3 +112,25 @@ def shared_pipeline(
 ) -> Iterator[Pipeline]:
     """One launch folder for the tests of a module, for runs that build on each other."""
     yield Pipeline(tmp_path_factory.mktemp("launch"), model_set)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the table of faults (faults/test_faults.py)."""
+    rows = [
+        (words, outcome if report.passed else "FAILED")
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, (words, outcome) in report.user_properties
+        if name == "fault"
+    ]
+    if rows:
+        terminalreporter.section("faults")
+        width = max(len(words) for words, _ in rows)
+        for words, outcome in rows:
+            terminalreporter.write_line(f"{words:{width}}  {outcome}")
+        counts = Counter("refused" if o == "refused" else o.split()[0] for _, o in rows)
+        terminalreporter.write_line(
+            f"tried {len(rows)}, survived {counts['survived']}, refused {counts['refused']}, "
+            f"failed {counts['FAILED']}"
+        )

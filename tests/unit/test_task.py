@@ -176,8 +176,14 @@ def test_an_executable_runs_by_its_name(tmp_path):
     [
         (OSError(28, "No space left on device", "/tmp/x"), 74, "No space left in /tmp ("),
         (OSError(28, "Can't write data (file write failed)"), 74, "No space left in "),
-        (OSError(122, "Disk quota exceeded"), 74, "The disk quota is used up in "),
-        (subprocess.CalledProcessError(2, ["sort"]), 74, "sort failed (see above) in "),
+        (OSError(122, "Disk quota exceeded"), 74, "No space left by the disk quota in "),
+        (RuntimeError("Can't close (errno = 28, error message = 'No space left on device')"), 74,
+         "No space left in "),
+        (subprocess.CalledProcessError(2, ["sort"]), 74,
+         "sort failed, probably for lack of space (see above), in "),
+        (subprocess.CalledProcessError(-9, ["sort"]), 137, "not enough memory (sort was killed)."),
+        (subprocess.CalledProcessError(137, ["bash"]), 137, "not enough memory (sort was killed)."),
+        (RuntimeError("can't start new thread"), 137, "not enough memory ("),
         (MemoryError(), 137, "not enough memory (MemoryError)."),
         (OSError(12, "Cannot allocate memory"), 137, "not enough memory ("),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8\nC++"), 137,
@@ -201,3 +207,12 @@ def test_a_fault_of_ours_keeps_its_trace(error):
 
     with pytest.raises(type(error)):
         run_task(work, task_parser(None).parse_args([]))
+
+
+def test_end_process_runs_no_exit_handler_and_says_all():
+    code = (
+        "import atexit, os; from virnucpro.task import end_process\n"
+        "atexit.register(os.abort); print('said'); end_process(74)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stdout) == (74, "said\n")

@@ -102,7 +102,8 @@ def _read_scores(
             yield rows
         if (left := next(scores, None)) is not None:
             raise InputError(
-                f"shard {shard}: score of {excerpt(left.frame_id)}, which is not a frame of it."
+                f"shard {shard}: score of {excerpt(left.frame_id)}, which is not a frame of it or "
+                "has one already."
             )
 
 

@@ -9,6 +9,7 @@ attributes   one for each field of Provenance; `numerics` is JSON with sorted ke
 Its last 32 bytes, behind what HDF5 reads, are the sha256 of all before them.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -97,8 +98,9 @@ class EmbeddingsWriter:
 
     def discard(self) -> None:
         """Remove what has been written."""
-        self._file.close()
         self._temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, RuntimeError):  # what is buffered may not fit on the disk
+            self._file.close()
 
 
 def seal(path: Path) -> None:
