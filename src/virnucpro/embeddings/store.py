@@ -6,8 +6,8 @@ no_vector    uint8 [n], why a row has no vector (sequences/no_vector.py) and is 
              Only in a file with such a row
 attributes   one for each field of Provenance; `numerics` is JSON with sorted keys
 
-Its last 16 bytes, behind what HDF5 reads, are the XXH3 (128 bits) of all before them: a sha256 would
-take a tenth of CLASSIFY's time.
+Its last 16 bytes, behind what HDF5 reads, are the XXH3 (128 bits) of all before them: a sha256
+would take a tenth of CLASSIFY's time.
 """
 
 import contextlib
